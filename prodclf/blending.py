@@ -179,7 +179,7 @@ class Choice:
         against = 'the best single model' if self.name == best else f'against {other} for the best single, {best}'
         return f"auto chose {self.blend!r} on {self.rows:,} validation rows by {self.by.replace('_', '-')}: {mine}, {against}"
 
-# %% ../nbs/47_blending.ipynb #c7717f76
+# %% ../nbs/47_blending.ipynb #8e0518ee
 def choose(
     log_probabilities:dict,  # member -> (N, C) on rows it was not trained on; NaN rows where it does not speak
     y:np.ndarray,            # (N,) true categories
@@ -187,16 +187,16 @@ def choose(
     by:str='accuracy',       # 'accuracy' (macro-F1 breaks ties), 'macro_f1' or 'mean' of both
     steps:int=20,            # points on the way
 )->Choice:
-    "The blend, moved towards the best single member until it is no worse than that on these rows"
+    "The best point between the blend and the best single member, no worse than that on these rows"
     if by not in figures_of: raise ProdclfError(f"cannot choose by {by!r}. Remedy: 'accuracy', 'macro_f1' or 'mean'")
     y = np.asarray(y)
     singles = {k: fit_blend({k: v}, y) for k,v in log_probabilities.items()}
     figures = {k: figure(b(log_probabilities), y) for k,b in singles.items()}
     best = max(figures, key=lambda k: (figures[k][by], figures[k]['macro_f1']))
     whole = fit_blend(log_probabilities, y, seed)
-    for step in range(steps, 0, -1):
-        if len(singles) == 1: break
-        point = towards(whole, singles[best], step/steps)
-        found = figure(point(log_probabilities), y)
-        if found[by] >= figures[best][by]: return Choice('blend', point, {**figures, 'blend': found}, list(singles), len(y), by)
-    return Choice(best, singles[best], figures, list(singles), len(y), by)
+    way = [towards(whole, singles[best], step/steps) for step in range(steps, 0, -1)] if len(singles) > 1 else []
+    found = [(figure(point(log_probabilities), y), point) for point in way]
+    found = [(f, point) for f,point in found if f[by] >= figures[best][by]]
+    if not found: return Choice(best, singles[best], figures, list(singles), len(y), by)
+    f, point = max(found, key=lambda fp: fp[0]['mean'])
+    return Choice('blend', point, {**figures, 'blend': f}, list(singles), len(y), by)

@@ -26,7 +26,7 @@ from .pictures import PictureFolder, check_images
 product_columns = ['id', 'title', 'text', 'image', 'label', 'path', 'group', 'split']
 quarantine_columns = ['row', 'id', 'reason', 'detail']
 
-# %% ../nbs/10_catalog.ipynb #92f63fdb
+# %% ../nbs/10_catalog.ipynb #1c72f8b8
 class Columns(NamedTuple):
     "The source's names for the roles of a product; None where it has none"
     title:str; text:tuple; image:str; label:str; path:str; group:str; id:str; split:str
@@ -44,7 +44,7 @@ def find_column(
     if wanted in names: return wanted
     same = [n for n in names if str(n).lower()==wanted.lower()]
     if same: return same[0]
-    close = difflib.get_close_matches(wanted.lower(), [str(n).lower() for n in names], 1, .5)
+    close = difflib.get_close_matches(wanted.lower(), [str(n).lower() for n in names], 1, .7)
     close = next((n for n in names if close and str(n).lower()==close[0]), None)
     raise ProdclfError(f'{source}: no column {wanted!r} (for --{role}); the columns are {", ".join(map(str, names))}. Remedy: --{role} {close or "NAME"}')
 

@@ -236,7 +236,7 @@ def judged(
     lost = pd.DataFrame(dict(row=reading.numbers[~known], id=p.id[~known], reason='unknown category', detail=[f'{c!r} is not a category of the model' for c in p.label[~known]]))
     return replace(reading, products=p[known].reset_index(drop=True), quarantine=pd.concat([reading.quarantine, lost], ignore_index=True), numbers=reading.numbers[known])
 
-# %% ../nbs/90_cli.ipynb #4731956d
+# %% ../nbs/90_cli.ipynb #8cc1b075
 @app.command()
 def evaluate(
     model:Model, data:Data, out:Out,
@@ -253,6 +253,8 @@ def evaluate(
     with clock('reading'): reading = judged(products_from(data, None, images=images, label=label, encoding=encoding, bad_image=bad_image, **columns), predictor.classes)
     import pandas as pd
     from prodclf.training import measure
+    unknown = int((reading.quarantine.reason == 'unknown category').sum())
+    if unknown: say(f'{unknown:,} products are of categories that the model does not know; they are set aside, see {out/"quarantine.csv"}')
     say(f'measuring {len(reading.products):,} products')
     names = {n: n for n in ('linear_svm', 'text', 'image') if n in predictor.members} | {'fused': 'fused'}
     with clock('measuring'): results, probabilities = measure(predictor, reading.products, names, {}, False, seed)

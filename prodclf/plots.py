@@ -312,7 +312,7 @@ def thumbnail(
     except (ProdclfError, OSError): return 'unreadable picture'
     image.thumbnail((size, size)); return image
 
-# %% ../nbs/51_plots.ipynb #16ad207f
+# %% ../nbs/51_plots.ipynb #193b1873
 @house_style()
 def plot_samples(
     products,          # product table; its first `n` rows are drawn
@@ -340,6 +340,6 @@ def plot_samples(
         sign, color = ('', 'muted') if said is None else ('✓ ', 'green') if said == row.label else ('✗ ', 'orange')
         line = short(row.label, 21) if said is None or said == row.label else short(said, 19)
         sure = '' if probability is None else f' {list(probability)[i]*100:.0f}%'
-        ax.text(x, top-1.36, sign+line[:24-len(sure)]+sure, va='top', size=7.5, color=palette[color], weight='bold' if said else 'normal')
+        ax.text(x, top-1.36, sign+line[:21-len(sure)]+sure, va='top', size=7.5, color=palette[color], weight='bold' if said else 'normal')
         if said is not None and said != row.label: ax.text(x, top-1.50, 'is '+short(row.label, 19), va='top', size=7.5, color=palette['muted'])
     ax.set(xlim=(-.04, columns*1.12), ylim=(-height*deep, .04)); ax.set_aspect('equal'); return ax
