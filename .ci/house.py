@@ -117,6 +117,14 @@ def imported(code: str) -> set:
     return names
 
 
+def mixes_imports(code: str) -> bool:
+    "Whether a cell imports and does something else: the docs build would run all of it"
+    try: body = ast.parse(re.sub(r'^(\s*)[%!].*$', r'\1pass', code, flags=re.M)).body
+    except SyntaxError: return False
+    imports = sum(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
+    return 0 < imports < len(body)
+
+
 def check_chapters() -> list:
     "A chapter imports only lower ones; cells and notebooks keep their size; nothing below 30 imports torch at the top; stored outputs are clean"
     faults, floors = [], module_floors()
@@ -138,6 +146,7 @@ def check_chapters() -> list:
                 lines = sum(1 for line in source.splitlines() if line.strip())
                 if lines > 40: faults.append(f'{name}: an export cell of {lines} lines, over 40: {source.splitlines()[1][:60]}')
                 if number is not None and number < 30 and re.search(r'^(import|from) (torch|fastai|transformers|torchvision)\b', source, re.M): faults.append(f'{name}: imports torch or its kin at the top, below floor 30')
+            if not re.search(r'#\|\s*export', source) and mixes_imports(source): faults.append(f'{name}: a cell mixes imports with other code: {source.splitlines()[0][:60]}')
             if re.search(r'#\|\s*skip_exec', source): faults.append(f'{name}: skip_exec is never used here')
         if len(text) > 300*1024: faults.append(f'{name}: {len(text)//1024} KB, over 300')
         if len(cells) > 80: faults.append(f'{name}: {len(cells)} cells, over 80')
