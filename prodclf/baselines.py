@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
 
 from .core import ProdclfError, progress
-from .lexical import LexicalModel, as_texts, encode_labels, rarity
+from .lexical import LexicalModel, as_texts, encode_labels
 from .metrics import paths_of, scores
 
 # %% ../nbs/21_baselines.ipynb #9b69f670

@@ -165,7 +165,7 @@ def towards(
 @dataclass
 class Choice:
     "What `choose` chose: call `.blend`; print it for the reason; `.figures` has a row per candidate"
-    name:str      # 'words', 'blend log-loss', ...
+    name:str      # 'blend', or the member that was chosen alone
     blend:Blend   # ready to use; a single member is a blend of one
     figures:dict  # candidate -> accuracy, macro_f1, mean on the validation rows
     singles:list  # the candidates that are members alone

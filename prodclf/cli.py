@@ -6,8 +6,8 @@
 __all__ = ['app', 'Option', 'Data', 'Model', 'Out', 'Images', 'Title', 'Text', 'Image', 'Label', 'Group', 'CategoryPath',
            'Encoding', 'Seed', 'MinPerClass', 'TestSize', 'BadImage', 'Mode', 'TextEncoder', 'ImageEncoder',
            'ImageWeights', 'Fusion', 'Loss', 'Epochs', 'BatchSize', 'SkipSingle', 'ValidSize', 'MaxLength', 'ImageSize',
-           'say', 'quiet_libraries', 'products_from', 'write_metrics', 'show_results', 'finish', 'demo', 'baselines',
-           'one_of', 'train', 'judged', 'evaluate', 'write_evaluation', 'predict', 'main']
+           'one_of', 'say', 'quiet_libraries', 'products_from', 'write_metrics', 'show_results', 'finish', 'demo',
+           'baselines', 'train', 'judged', 'evaluate', 'write_evaluation', 'predict', 'main']
 
 # %% ../nbs/90_cli.ipynb #356292b8
 import os, sys
@@ -17,6 +17,13 @@ from typing import Annotated, Optional
 import typer
 
 # %% ../nbs/90_cli.ipynb #47305a3a
+def one_of(*options):
+    "A check that wrong usage is found before anything else happens"
+    def check(value:str):
+        if value not in options: raise typer.BadParameter(f'{value!r} is none of {", ".join(options)}')
+        return value
+    return check
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help='Multimodal product classification: title, description and photo to category. Start with: prodclf demo --out demo')
 Option = typer.Option
@@ -34,7 +41,7 @@ Encoding = Annotated[str, Option('--encoding', help='encoding of a CSV or JSON L
 Seed = Annotated[int, Option('--seed', help='the same seed gives the same result')]
 MinPerClass = Annotated[int, Option('--min-per-class', min=1, help='drop categories with fewer products, and say what that costs')]
 TestSize = Annotated[float, Option('--test-size', min=.01, max=.9, help='share of the products kept for the final measurement')]
-BadImage = Annotated[str, Option('--bad-image', help='a product whose picture cannot be read: quarantine it, or keep it as text-only')]
+BadImage = Annotated[str, Option('--bad-image', callback=one_of('quarantine', 'text-only'), help='a product whose picture cannot be read: quarantine it, or keep it as text-only')]
 
 # %% ../nbs/90_cli.ipynb #7d3efa56
 def say(*words): print(*words, file=sys.stderr, flush=True)
@@ -175,13 +182,6 @@ def baselines(
     show_results(found.rows)
 
 # %% ../nbs/90_cli.ipynb #6beb5722
-def one_of(*options):
-    "A check that wrong usage is found before anything else happens"
-    def check(value:str):
-        if value not in options: raise typer.BadParameter(f'{value!r} is none of {", ".join(options)}')
-        return value
-    return check
-
 Mode = Annotated[str, Option('--mode', callback=one_of('frozen', 'finetune'), help='frozen: encode once, train on the vectors; finetune: train everything')]
 TextEncoder = Annotated[str, Option('--text-encoder', help="Hugging Face name, local folder, 'tiny', or 'none'")]
 ImageEncoder = Annotated[str, Option('--image-encoder', help="torchvision name, 'timm:NAME', 'tiny', or 'none'")]
