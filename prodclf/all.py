@@ -24,6 +24,17 @@ from prodclf.blending import *
 from prodclf.stacking import *
 from prodclf.calibration import *
 from prodclf.plots import *
+from prodclf.descriptors import *
+from prodclf.space import *
+from prodclf.curves import *
+from prodclf.uncertainty import *
+from prodclf.spread import *
+from prodclf.badge import *
+from prodclf.pool import *
+from prodclf.query import *
+from prodclf.oracle import *
+from prodclf.active import *
+from prodclf.card import *
 from prodclf.export import *
 from prodclf.training import *
 from prodclf.report import *

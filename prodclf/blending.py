@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['figures_of', 'log_softmax', 'member_temperature', 'Blend', 'stack_members', 'pool_loss', 'log_loss_factors', 'figure',
-           'greedy_factors', 'fit_blend', 'towards', 'Choice', 'choose']
+           'greedy_factors', 'fit_blend', 'towards', 'Choice', 'nested', 'choose']
 
 # %% ../nbs/47_blending.ipynb #234685b8
 from dataclasses import dataclass, asdict
@@ -178,6 +178,22 @@ class Choice:
         mine = f'{self.figures[self.name][self.by]:.3f}'.removeprefix('0'); other = f'{self.figures[best][self.by]:.3f}'.removeprefix('0')
         against = 'the best single model' if self.name == best else f'against {other} for the best single, {best}'
         return f"auto chose {self.blend!r} on {self.rows:,} validation rows by {self.by.replace('_', '-')}: {mine}, {against}"
+
+# %% ../nbs/47_blending.ipynb #47197c19
+def nested(
+    blend:Blend,  # in which `name` is one of the members
+    name:str,     # the member that is a blend itself
+    inner:Blend,  # that blend
+)->Blend:
+    "The same blend with the members of `inner` in the place of `name`"
+    if name not in blend.weights: return blend
+    factors, temperatures = {}, {**blend.temperatures, **inner.temperatures}
+    share = blend.sharpness*blend.weights[name]*inner.sharpness/blend.temperatures[name]
+    for k,w in inner.weights.items(): factors[k] = share*w
+    for k,w in blend.weights.items():
+        if k != name: factors[k] = factors.get(k, 0.) + blend.sharpness*w*temperatures[k]/blend.temperatures[k]
+    total = sum(factors.values())
+    return Blend({k: f/total for k,f in factors.items()}, {k: temperatures[k] for k in factors}, blend.prior, total)
 
 # %% ../nbs/47_blending.ipynb #8e0518ee
 def choose(

@@ -19,7 +19,7 @@ class ProdclfError(ValueError):
 
 # %% ../nbs/00_core.ipynb #81ec09d5
 extras = dict(timm='timm', tensorboard='tracking', wandb='tracking', fastapi='serve', uvicorn='serve', onnx='onnx',
-              onnxruntime='onnx', tensorflow='tensorflow', ray='cluster')
+              onnxruntime='onnx', tensorflow='tensorflow', ray='cluster', ipywidgets='notebook', anywidget='notebook')
 
 def need(
     name:str,        # importable name, such as 'onnxruntime'

@@ -76,12 +76,13 @@ def parameter_groups(model)->list:
 def default_schedule(
     encoders,           # the encoders that are there
     frozen:bool=False,  # whether only the head learns
+    rows:int=None,      # training products; few of them are read more often, 10,000 products in all and 12 times at most
 )->dict: # epochs, freeze_epochs, base_lr, lr_mult, wd
     "How to train what; `lr_mult` divides the rate of encoders that have learned before"
     if frozen: return dict(epochs=30, freeze_epochs=0, base_lr=2e-3, lr_mult=1., wd=.05)
     if not any(learned(e) for e in encoders): return dict(epochs=12, freeze_epochs=0, base_lr=4e-3, lr_mult=1., wd=.05)
     if all(e.name == 'tiny' for e in encoders): return dict(epochs=4, freeze_epochs=1, base_lr=4e-3, lr_mult=4., wd=.05)
-    return dict(epochs=4, freeze_epochs=1, base_lr=1e-3, lr_mult=20., wd=.01)
+    return dict(epochs=int(np.clip(10_000/rows, 4, 12)) if rows else 4, freeze_epochs=1, base_lr=1e-3, lr_mult=20., wd=.01)
 
 def learned(encoder)->bool:
     "Whether an encoder has been trained before: all but tiny ones fresh from their constructor"
@@ -168,7 +169,7 @@ def product_learner(
         torch.manual_seed(seed)
         top = fusion_head('concat' if fusion in ('text', 'image') else fusion, {k: e.dim for k,e in parts.items()}, len(vocab), **options)
     counts = np.bincount(category_numbers(s['train'].label, vocab), minlength=len(vocab))
-    loss_func, schedule = product_loss(loss, counts, label_smoothing), default_schedule(parts.values(), frozen)
+    loss_func, schedule = product_loss(loss, counts, label_smoothing), default_schedule(parts.values(), frozen, len(s['train']))
     if frozen: dls = frozen_dataloaders(s, vocab, text, image, store, precision, top, frozen_bs)
     elif (text, image) != (dls.reader.text, dls.reader.image): dls = product_dataloaders(text=text, image=image, **{**s, 'vocab': vocab})
     small = (frozen or all(e.name == 'tiny' for e in parts.values())) and torch.device(dls.device).type == 'cpu'

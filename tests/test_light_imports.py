@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-light = ['core', 'catalog', 'splits', 'sample', 'confidence', 'lexical', 'metrics', 'baselines', 'errors', 'calibration']
+light = ['core', 'catalog', 'splits', 'sample', 'confidence', 'lexical', 'metrics', 'baselines', 'errors', 'descriptors', 'calibration',
+         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'options', 'asking']
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 
 

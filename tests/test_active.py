@@ -1,0 +1,148 @@
+"""The loop and the labelling sheets from the outside: kills at random moments, and mistakes in what comes back."""
+import json, os, subprocess, sys
+
+import pandas as pd
+import pytest
+
+kills = int(os.environ.get('PRODCLF_KILLS', 8))   # 50 and more by hand: PRODCLF_KILLS=60 pytest tests/test_active.py
+plain = ['--text-encoder', 'descriptors', '--image-encoder', 'descriptors']
+
+loop = '''
+import os, random, signal, sys, time, warnings
+from pathlib import Path
+import pandas as pd
+warnings.filterwarnings('ignore')
+import torch; torch.set_num_threads(1)
+from prodclf.active import compare_strategies
+from prodclf.oracle import Replay
+from prodclf.pool import Pool
+from prodclf.sample import sample_catalog
+from prodclf.space import make_space
+from prodclf.splits import split
+
+folder, wanted, dice = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
+train, valid, test = split(sample_catalog(n=700, seed=9), test_size=.3, valid_size=.05, seed=1)
+space = make_space(train, test)
+def run(where): return compare_strategies({0: (train, test), 1: (train, test)}, ['auto', 'entropy'], rounds=8, n=15, initial=30, space_of=lambda *_: space, folder=where)
+
+start = time.perf_counter(); whole = run(None); took = time.perf_counter()-start
+made = 0
+while True:                                                    # a child works, and is killed, until one of them comes to the end
+    child = os.fork()
+    if child == 0:
+        try: run(folder); os._exit(0)
+        except BaseException as e: print(repr(e), file=sys.stderr, flush=True); os._exit(3)
+    if made < wanted:
+        time.sleep(dice.random()*2.2*took/wanted)
+        os.kill(child, signal.SIGKILL)
+    status = os.waitpid(child, 0)[1]
+    if os.WIFSIGNALED(status): made += 1; continue
+    assert os.waitstatus_to_exitcode(status) == 0, 'a resumed run failed'
+    if made >= wanted or (folder/'done').exists(): break
+    import shutil; shutil.rmtree(folder)                       # it finished between two kills: begin anew, keep counting
+same = [c for c in whole.rounds if c != 'seconds']
+pd.testing.assert_frame_equal(run(folder).rounds[same], whole.rounds[same], check_exact=True)
+truth = dict(zip(train.id, train.label))
+for journal in folder.glob('*/journal.jsonl'):
+    e = Pool.open(train, journal).entries()
+    acts = e[e.kind == 'answer']
+    assert not acts.id.duplicated().any(), 'an answer was doubled'
+    assert [truth[i] for i in acts.id] == acts.label.tolist()
+print(f'{made} kills, the same {len(whole.rounds)} rounds')
+'''
+
+
+def test_killed_loops_give_the_same_curve(tmp_path, home):
+    env = {**os.environ, 'PRODCLF_HOME': str(home), 'OMP_NUM_THREADS': '1', 'PRODCLF_QUIET': '1'}
+    done = subprocess.run([sys.executable, '-c', loop, str(tmp_path/'runs'), str(kills), '5'], env=env, capture_output=True, text=True, timeout=3000)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert f'{kills} kills' in done.stdout
+
+
+@pytest.fixture(scope='module')
+def shop(tmp_path_factory):
+    "A user's folder, and the truth"
+    from prodclf.sample import write_sample
+    folder = tmp_path_factory.mktemp('shop')
+    write_sample(folder, n=400, seed=6)
+    table = pd.read_csv(folder/'products.csv')
+    (folder/'categories.txt').write_text('\n'.join(sorted(table.category.unique())))
+    table.drop(columns='category').to_csv(folder/'blank.csv', index=False)
+    return folder, dict(zip(table.id, table.category))
+
+
+def error_line(done):
+    lines = [line for line in done.stderr.splitlines() if line.startswith('prodclf: ')]
+    assert len(lines) == 1 and 'Traceback' not in done.stderr, done.stderr[-3000:]
+    return lines[0]
+
+
+def test_active_on_the_embedded_catalog(prodclf, tmp_path):
+    done = prodclf('active', 'embedded', '--out', tmp_path/'o', '--strategy', 'margin', '--initial', 50, '--batch', 50, '--rounds', 2, '--seeds', '3')
+    m = json.loads((tmp_path/'o'/'metrics.json').read_text())
+    assert [c['labels'] for c in m['curves']] == [[50, 100, 150]]*2 and m['command'] == 'active'
+    assert 'saved against chance' in done.stdout
+    before = (tmp_path/'o'/'curve.csv').read_text()
+    prodclf('active', 'embedded', '--out', tmp_path/'o', '--strategy', 'margin', '--initial', 50, '--batch', 50, '--rounds', 2, '--seeds', '3')
+    assert (tmp_path/'o'/'curve.csv').read_text() == before                # nothing is run twice
+    assert 'other settings (n)' in error_line(prodclf('active', 'embedded', '--out', tmp_path/'o', '--strategy', 'margin', '--initial', 50, '--batch', 40, '--rounds', 2, '--seeds', '3', code=1))
+
+
+def test_a_batch_larger_than_the_pool_and_a_threshold(prodclf, shop, tmp_path):
+    prodclf('active', shop[0], '--out', tmp_path/'a', '--strategy', 'entropy', '--initial', 50, '--batch', 5000, '--rounds', 3, '--seeds', '0', *plain)
+    c = pd.read_csv(tmp_path/'a'/'curve.csv')
+    assert c[c.strategy == 'entropy'].stop.iloc[-1] == 'nothing left to ask'
+    prodclf('active', shop[0], '--out', tmp_path/'b', '--strategy', 'entropy', '--initial', 60, '--batch', 5000, '--rounds', 4, '--seeds', '0', '--uncertainty-threshold', .9, *plain)
+    c = pd.read_csv(tmp_path/'b'/'curve.csv').query("strategy == 'entropy'")
+    assert c.labels.iloc[-1] < pd.read_csv(tmp_path/'a'/'curve.csv').labels.max() and 'uncertainty threshold 0.9' in c.stop.iloc[-1]
+
+
+def test_wrong_usage(prodclf, shop, tmp_path):
+    assert 'nearest: margin' in error_line(prodclf('active', shop[0], '--out', tmp_path, '--strategy', 'margim', *plain, code=1))
+    prodclf('active', shop[0], '--out', tmp_path, '--seeds', 'a,b', *plain, code=2)
+    prodclf('active', shop[0], '--out', tmp_path, '--uncertainty-threshold', 7, *plain, code=2)
+    assert 'neither words nor pictures' in error_line(prodclf('active', shop[0], '--out', tmp_path, '--text-encoder', 'none', '--image-encoder', 'none', code=1))
+    assert '--categories FILE' in error_line(prodclf('label', shop[0]/'blank.csv', '--out', tmp_path/'l', *plain, code=1))
+
+
+def test_labelling_from_nothing_to_nothing_left(prodclf, shop, tmp_path):
+    folder, truth = shop
+    common = ['label', folder/'blank.csv', '--out', tmp_path/'pool', *plain]
+    prodclf(*common, '--categories', folder/'categories.txt', '--n', 200)
+    sheet = pd.read_csv(tmp_path/'pool'/'batch-001.csv', dtype=str)
+    sheet['label'] = sheet.id.map(truth)
+    strange = pd.DataFrame([dict(id='NOBODY', label=sheet.label[0])])
+    sheet.loc[3, 'label'] = 'Spacecraft'
+    pd.concat([sheet, strange]).to_csv(tmp_path/'a.csv', index=False, sep=';', encoding='utf-8-sig')
+    done = prodclf(*common, '--answers', tmp_path/'a.csv', '--by', 'ann', '--n', 500)
+    refused = pd.read_csv(tmp_path/'pool'/'a.refused.csv')
+    assert sorted(refused.said.dropna().tolist() + refused.id.tolist())[-1] == 'Spacecraft' or 'Spacecraft' in refused.reason.str.cat()
+    assert len(refused) == 2 and '199 answered' in done.stderr and '1 of 200 products are still to be answered' in done.stderr
+    assert len(pd.read_csv(tmp_path/'pool'/'labels.csv')) == 199
+    prodclf(*common, '--answers', tmp_path/'a.csv', '--by', 'ann', '--allow-new', '--n', 500)       # the same sheet again: only what is new counts
+    entries = [json.loads(line) for line in (tmp_path/'pool'/'journal.jsonl').read_text().splitlines()]
+    assert sum(e['kind'] == 'answer' for e in entries) == 200 and sum(e['kind'] == 'new_category' for e in entries) == 1
+    rest = pd.read_csv(tmp_path/'pool'/'batch-002.csv', dtype=str)
+    assert len(rest) == 200 and not set(rest.id) & set(sheet.id) and rest.guess_1.notna().all()
+    rest.drop(columns='label').to_csv(tmp_path/'b.csv', index=False)
+    assert "no column 'label'" in error_line(prodclf(*common, '--answers', tmp_path/'b.csv', code=1))
+    rest.assign(label=rest.id.map(truth)).to_csv(tmp_path/'b.csv', index=False)
+    assert 'nothing left to ask' in error_line(prodclf(*common, '--answers', tmp_path/'b.csv', code=1))
+    assert len(pd.read_csv(tmp_path/'pool'/'labels.csv')) == 400
+    other = pd.read_csv(folder/'blank.csv').iloc[:50].assign(id=[f'X{i}' for i in range(50)])
+    other.to_csv(folder/'other.csv', index=False)
+    done = prodclf('label', folder/'other.csv', '--out', tmp_path/'pool', *plain, code=1)
+    assert 'journal.jsonl' in error_line(done)
+
+
+def test_label_studio_sheet(prodclf, shop, tmp_path):
+    folder, truth = shop
+    common = ['label', folder/'blank.csv', '--out', tmp_path/'pool', '--format', 'label-studio', *plain]
+    prodclf(*common, '--categories', folder/'categories.txt', '--n', 5)
+    tasks = json.loads((tmp_path/'pool'/'batch-001.json').read_text())
+    choice = lambda name: dict(from_name='category', to_name='words', type='choices', value=dict(choices=[name]))
+    back = [dict(id=i, data=t['data'], annotations=[dict(completed_by=1, was_cancelled=False, result=[choice(truth[t['data']['product_id']])])]) for i, t in enumerate(tasks)]
+    (tmp_path/'back.json').write_text(json.dumps(back))
+    assert '5 answered' in prodclf(*common, '--answers', tmp_path/'back.json', '--n', 0).stderr
+    (tmp_path/'bad.json').write_text('{')
+    assert 'not JSON' in error_line(prodclf(*common, '--answers', tmp_path/'bad.json', code=1))
