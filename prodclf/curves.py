@@ -69,7 +69,7 @@ def needed(self:Curve,
         rows.append(dict(strategy=s, seed=seed, target=target, metric=metric, labels=first_crossing(r.labels, r[metric], target*ceiling[seed]), most=int(r.labels.max())))
     return pd.DataFrame(rows)
 
-# %% ../nbs/55_curves.ipynb #dc6a0cea
+# %% ../nbs/55_curves.ipynb #bf181a55
 @patch
 def savings(self:Curve,
     target:float=.95,        # share of what all labels give
@@ -90,12 +90,12 @@ def savings(self:Curve,
         saved, r = (1 - mine/base)[have].to_numpy(), rng(seed, 'savings', s)
         known = len(have) > 0 and not np.isnan(saved).any()
         means = saved[r.integers(0, len(have), (draws, len(have)))].mean(1) if known else [np.nan]
-        low, high = np.quantile(means, [(1-level)/2, (1+level)/2])
+        low, high = np.quantile(means, [(1-level)/2, (1+level)/2]) if len(have) > 1 else (np.nan, np.nan)  # one seed has no spread
         rows.append(dict(strategy=s, target=target, metric=metric, labels=mine[have].mean() if known else np.nan, random_labels=base[have].mean(),
                          saved=saved.mean() if known else np.nan, low=low, high=high, seeds=len(have), at_least=bool(open_ended[have].any())))
     return pd.DataFrame(rows)
 
-# %% ../nbs/55_curves.ipynb #e8b40e7b
+# %% ../nbs/55_curves.ipynb #5252233a
 usual_targets = (.8, .9, .95, .98)
 
 @patch
@@ -109,7 +109,8 @@ def table(self:Curve,
         if np.isnan(r.labels): return '–'
         own = f'{r.labels:,.0f}'
         if r.strategy == against: return f'≥ {own}' if r.at_least else own
-        return f"{own} ({'≥ ' if r.at_least else ''}{100*r.saved:.0f} %, {100*r.low:.0f} to {100*r.high:.0f})"
+        spread = '' if np.isnan(r.low) else f', {100*r.low:.0f} to {100*r.high:.0f}'
+        return f"{own} ({'≥ ' if r.at_least else ''}{100*r.saved:.0f} %{spread})"
     columns = {}
     for t in targets:
         s = self.savings(t, metric, against) if against in self.strategies else self.needed(t, metric).groupby('strategy', as_index=False, sort=False).labels.mean().assign(at_least=False, strategy=lambda d: d.strategy)
