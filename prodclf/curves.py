@@ -144,7 +144,7 @@ def plot(self:Curve,
     ax.set(xlabel='labels', ylabel=f'{shown(metric)}, test'); ax.legend(loc='lower right')
     return ax
 
-# %% ../nbs/55_curves.ipynb #30b1c60e
+# %% ../nbs/55_curves.ipynb #c0ccb0c2
 @patch
 def categories(self:Curve,
     against:str='random',  # sort by how far the first other strategy departs from it
@@ -154,8 +154,8 @@ def categories(self:Curve,
     runs = self.rounds.groupby('strategy').seed.nunique()
     t = self.asked.groupby(['label', 'strategy']).labels.sum().unstack(fill_value=0)[[s for s in self.strategies if s in set(self.asked.strategy)]]
     t = t/runs[t.columns]
-    others = [s for s in t if s != against]
-    return t.loc[(t[others[0]]-t[against]).sort_values(ascending=False).index] if others and against in t else t
+    others, share = [s for s in t if s != against], t/t.sum()           # runs may have ended at different totals
+    return t.loc[(share[others[0]]-share[against]).sort_values(ascending=False).index] if others and against in t else t
 
 @patch
 @house_style()
@@ -165,15 +165,15 @@ def plot_categories(self:Curve,
     most:int=12,           # categories with the largest differences
     ax=None,               # where to draw
 ): # the matplotlib axis
-    "The categories on which a strategy spent more and fewer labels than chance"
+    "The categories on which a strategy spent a larger and a smaller share of its labels than chance"
     t = self.categories(against)
-    strategy = strategy or next(s for s in t if s != against)
+    strategy, t = strategy or next(s for s in t if s != against), 100*t/t.sum()
     gap = (t[strategy]-t[against]).sort_values()
     gap = gap if len(gap) <= most else pd.concat([gap.head(most//2), gap.tail(most-most//2)])
     ax = new_axes(ax, 7., .6+.25*len(gap))
     ax.barh(gap.index, gap, color=[palette['blue'] if g > 0 else palette['grey'] for g in gap], height=.7)
     ax.axvline(0, color=palette['ink'], lw=.8)
-    ax.set(xlabel=f'labels: {shown(strategy)} minus {shown(against)}')
+    ax.set(xlabel=f'per cent of its labels: {shown(strategy)} minus {shown(against)}')
     return ax
 
 # %% ../nbs/55_curves.ipynb #0cf94eb2
