@@ -121,8 +121,10 @@ def mixes_imports(code: str) -> bool:
     "Whether a cell imports and does something else: the docs build would run all of it"
     try: body = ast.parse(re.sub(r'^(\s*)[%!].*$', r'\1pass', code, flags=re.M)).body
     except SyntaxError: return False
-    imports = sum(isinstance(node, (ast.Import, ast.ImportFrom)) for node in body)
-    return 0 < imports < len(body)
+    importing = lambda node: isinstance(node, (ast.Import, ast.ImportFrom))
+    if 0 < sum(map(importing, body)) < len(body): return True
+    inside = any(importing(node) for top in body if not importing(top) for node in ast.walk(top))
+    return inside and not all(isinstance(top, (ast.FunctionDef, ast.ClassDef)) for top in body)
 
 
 def check_chapters() -> list:
