@@ -235,5 +235,5 @@ def bench(
     quiet_libraries()
     from prodclf.bench import run_bench, shown
     table = run_bench(name, out, size, peer_python)
-    print(shown(table.to_dict('records')))
+    print(shown(table.to_dict('records')).to_string(index=False))
     say(f'numbers: {out/"metrics.json"}, {out/"table.md"}')

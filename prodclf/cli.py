@@ -224,6 +224,7 @@ def predict(
     say(f'{rows:,} rows = {used:,} predicted + {rows-used:,} refused; {clock.total:.1f} s\npredictions: {out}' + (f'\nthe refused rows and their reasons: {refused}' if used < rows else ''))
 
 # %% ../nbs/90_cli.ipynb #c0ffee02
+from .gathering import fetch
 from .asking import active, bench, label
 
 # %% ../nbs/90_cli.ipynb #2d9d78c0

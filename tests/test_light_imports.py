@@ -5,7 +5,7 @@ import sys
 import pytest
 
 light = ['core', 'catalog', 'splits', 'sample', 'confidence', 'lexical', 'metrics', 'baselines', 'errors', 'descriptors', 'calibration',
-         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'options', 'asking']
+         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'fetch', 'sources', 'options', 'gathering', 'asking']
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 
 
