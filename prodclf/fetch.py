@@ -150,7 +150,7 @@ def guarded_session(
     adapter.poolmanager.pool_classes_by_scheme = dict(http=guarded(HTTPConnectionPool), https=guarded(HTTPSConnectionPool))
     session.trust_env, session.verify = False, os.environ.get('REQUESTS_CA_BUNDLE') or True
     session.mount('http://', adapter); session.mount('https://', adapter)
-    session.headers.update({'Accept-Encoding': 'identity', 'User-Agent': 'prodclf (https://pypi.org/project/prodclf)'})
+    session.headers.update({'Accept-Encoding': 'identity', 'User-Agent': 'prodclf (https://github.com/prodclf/prodclf)'})
     return session
 
 # %% ../nbs/05_fetch.ipynb #fbca07ec
