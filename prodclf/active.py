@@ -8,18 +8,17 @@ __all__ = ['ranking', 'arrays_for', 'Asking', 'next_batch', 'Round', 'measured',
 
 # %% ../nbs/63_active.ipynb #80e1bf5e
 import json, time
-from dataclasses import dataclass, field, asdict
+from dataclasses import dataclass, asdict
 from pathlib import Path
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import ProdclfError, atomic_path, digest, plain, progress, rng
+from .core import ProdclfError, atomic_path, digest, plain, progress
 from .metrics import accuracy, macro_f1
 from .space import Space, committee_of, dropout_draws, fit_head, head_probabilities, make_space
 from .curves import Curve
-from .uncertainty import entropy_score
 from .pool import Pool
-from .query import ask, arrays_needed, diverse, scattered, strategy_named, uncertain
+from .query import ask, arrays_needed, scattered, strategy_named, uncertain
 from .oracle import Replay
 
 # %% ../nbs/63_active.ipynb #c6c529d3
@@ -62,10 +61,12 @@ def next_batch(
     n = (asking.initial or asking.n) if not pool.labeled.any() else asking.n
     needs_model = {'probabilities', 'committee', 'draws'} & set(arrays_needed(asking.pick, optional=False))
     if head is None and needs_model: return ask('random', n, labeled=taken, seed=seed)
+    if asking.threshold is not None and head is not None:                # the others are none of the strategy's business
+        doubtful = uncertain(head_probabilities(space.pool, head), taken, asking.threshold)
+        if not len(doubtful): return doubtful
+        taken = np.ones(len(pool), bool); taken[doubtful] = False
     scatter = asking.scatter and asking.name in ranking
     picks = ask(asking.pick, 4*n if scatter else n, **arrays_for(asking.pick, space, pool, head, groups, seed, asking.l2) | dict(labeled=taken))
-    if asking.threshold is not None and head is not None:
-        picks = picks[entropy_score(head_probabilities(space.pool[picks], head)) > asking.threshold]
     return scattered(n, picks, space.pool, groups, pool.labeled, seed) if scatter else picks[:n]
 
 # %% ../nbs/63_active.ipynb #22d4abf1
@@ -193,7 +194,6 @@ def go(self:Run, oracle, rounds:int, by:str='oracle'):
     due = rounds + 1 + (self.began == 0)                                 # measurements, and one without a model where nothing was known
     for _ in progress(range(due-len(self.rounds)), text=f'{self.asking.name}, seed {self.asking.seed}', unit='round'):
         if self.stopped: break
-        if self.rounds and not len(self.rounds[-1].asked): self.rounds.pop()  # the last time it was the last round
         self.step(oracle, by)
     return self
 
@@ -323,21 +323,25 @@ def compare_strategies(
             random = pick == 'random'
             asking = Asking(pick, n, initial, scatter and not random, None if random else threshold, l2, seed)
             where = None if folder is None else Path(folder)/f'{asking.name}-{seed}'
-            run = Run(run_pool(products, classes, where, asking), space, targets, asking, None if random else stopping, where)
+            run = Run(run_pool(products, classes, where, asking, space, None if random else stopping), space, targets, asking, None if random else stopping, where)
             runs.append(run.go(Replay(products), random_rounds or rounds if random else rounds))
             if said: r = run.curve().iloc[-1]; said(f"{asking.name}, seed {seed}: {int(r.labels):,} labels, accuracy {r.accuracy:.3f}, macro-F1 {r.macro_f1:.3f}" + (f" ({r.stop})" if r.stop else ''))
         curves.append(Curve(pd.concat([r.curve() for r in runs]), pd.DataFrame([ceiling(space, truth, targets, len(classes), l2, seed)]), pd.concat([went(r) for r in runs])))
     return sum(curves[1:], curves[0])
 
 # %% ../nbs/63_active.ipynb #89f5b314
-def run_pool(products, classes, folder, asking:Asking)->Pool:
+def run_pool(products, classes, folder, asking:Asking, space:Space, stopping:Stopping=None)->Pool:
     "The pool of a run: new, or as its journal has it; raises when the folder belongs to other settings"
     if folder is None: return Pool.start(products, n=0, classes=classes)
-    mine, path, journal = json.loads(json.dumps(plain(asdict(asking) | dict(pick=asking.name, rows=digest(*products.id))))), folder/'settings.json', folder/'journal.jsonl'
+    how = asdict(asking) | dict(pick=asking.name, rows=digest(*products.id), stopping=asdict(stopping or Stopping()), views={v: c.stop-c.start for v,c in space.columns.items()})
+    mine, path, journal = json.loads(json.dumps(plain(how))), folder/'settings.json', folder/'journal.jsonl'
+    seen = space.pool[:6] @ space.pool[:6].T                             # other encoders see other likenesses, whatever the widths
     if path.exists():
         other = json.loads(path.read_text())
-        if other != mine: raise ProdclfError(f"{folder} holds a run with other settings ({', '.join(k for k in mine if other.get(k) != mine[k])}). Remedy: the same settings, or another --out")
+        apart = [k for k in mine if other.get(k) != mine[k]]
+        if not apart and not np.allclose(other.get('seen', 0), seen, atol=.01): apart = ['encoders']
+        if apart: raise ProdclfError(f"{folder} holds a run with other settings ({', '.join(apart)}). Remedy: the same settings, or another --out")
     elif journal.exists(): raise ProdclfError(f'{folder} holds a journal without settings. Remedy: another --out')
     else:
-        with atomic_path(path) as part: part.write_text(json.dumps(mine))
+        with atomic_path(path) as part: part.write_text(json.dumps(mine | dict(seen=seen.tolist())))
     return Pool.open(products, journal) if journal.exists() else Pool.start(products, n=0, classes=classes, journal=journal)

@@ -83,7 +83,7 @@ def numbers_of(text:str, option:str)->list:
 
 def pool_table(data:Path, out:Path, columns:dict, min_per_class:int): # table, Reading or None, whether descriptors suffice
     "The labelled products, from a file or drawn on the spot"
-    from prodclf.catalog import drop_rare, require_classes
+    from prodclf.catalog import require_classes
     if str(data) == 'embedded' and not data.exists():
         from prodclf.sample import sample_catalog
         say('drawing 2,400 products; plain descriptors stand in for the encoders')
@@ -145,7 +145,7 @@ def label(
     n:Annotated[int, Option('--n', min=0, help='products on the next sheet; 0: write none')]=100,
     another:Annotated[bool, Option('--another', help='write one more sheet while others are out')]=False,
     sheet:Annotated[str, Option('--format', callback=one_of('csv', 'label-studio'), help='csv or label-studio')]='csv',
-    categories:Annotated[Optional[Path], Option('--categories', help='a text file with a category a line, where the table has few or none')]=None,
+    categories:Annotated[Optional[Path], Option('--categories', exists=True, dir_okay=False, help='a text file with a category a line, where the table has few or none')]=None,
     strategy:Annotated[str, Option('--strategy', help='how to choose, see prodclf active')]='auto', uncertainty_threshold:Threshold=None, scatter:Scatter=True, l2:L2=.1, seed:Seed=0,
     text_encoder:TextEncoder='distilbert-base-uncased', image_encoder:ImageEncoder='resnet50', image_weights:ImageWeights=None, max_length:MaxLength=64, image_size:ImageSize=None,
     images:Images=None, title:Title=None, text:Text=None, image:Image=None, label_column:Label=None, group:Group=None, path:CategoryPath=None,
@@ -157,7 +157,7 @@ def label(
     strategy_named(strategy)
     columns = dict(images=images, title=title, text=text, image=image, label=label_column, group=group, path=path, encoding=encoding, bad_image=bad_image, need_label=False)
     pool = labelling_pool(data, out, columns, categories)
-    if answers is not None: take_in(pool, answers, by, allow_new, out)
+    if answers is not None: take_in(pool, answers, by, allow_new, out, images or (data if data.is_dir() else data.parent)/'images')
     waiting = sheets_out(pool, out)
     if waiting and not another: say('\n'.join(f'{name}: {open_:,} of {all_:,} products are still to be answered' for name,open_,all_ in waiting))
     elif n:
@@ -179,8 +179,9 @@ def labelling_pool(data:Path, out:Path, columns:dict, categories=None):
     out.mkdir(parents=True, exist_ok=True)
     return Pool.start(reading.products, journal=out/'journal.jsonl', classes=known)
 
-def take_in(pool, answers:Path, by:str, allow_new:bool, out:Path):
+def take_in(pool, answers:Path, by:str, allow_new:bool, out:Path, images:Path):
     "Answers into the journal; what cannot be used into a file of its own"
+    from prodclf.catalog import write_catalog
     from prodclf.oracle import read_answers, read_label_studio
     found = (read_label_studio if answers.suffix.lower() == '.json' else read_answers)(answers, pool, allow_new=allow_new)
     written = found.into(pool, by, allow_new=allow_new)
@@ -189,9 +190,8 @@ def take_in(pool, answers:Path, by:str, allow_new:bool, out:Path):
     if len(found.refused):
         found.refused.to_csv(out/f'{answers.stem}.refused.csv', index=False)
         say(f'what was refused, and why: {out/f"{answers.stem}.refused.csv"}')
-    done = pool.products[pool.labeled]
-    done.assign(image=[Path(p).name if isinstance(p, str) else None for p in done.image]).to_csv(out/'labels.csv', index=False)
-    say(f'all labels so far: {out/"labels.csv"}')
+    write_catalog(pool.products[pool.labeled], out/'labels.csv', images)
+    say(f'all labels so far: {out/"labels.csv"} (pictures in {images})')
 
 def sheets_out(pool, out:Path)->list: # (name, still open, products)
     "Sheets with products that nobody has answered or skipped"
@@ -209,18 +209,19 @@ def write_next(pool, out:Path, asking, encoders:dict, sheet:str, waiting):
     from prodclf.active import next_batch
     from prodclf.space import fit_head, head_probabilities, make_space
     from prodclf.oracle import write_batch, write_label_studio
-    free = pool.askable()
+    pool.askable()                                                       # raises before anything is encoded
     space = make_space(pool.table, pool.table[:0], encoders)
     head = fit_head(space.pool, pool.y, len(pool.classes), None, asking.l2)
     listed = json.loads((out/'sheets.json').read_text()) if (out/'sheets.json').exists() else {}
     elsewhere = {i for name,_,_ in waiting for i in listed[name]}
     number = len(listed)+1
+    while any((out/f'batch-{number:03d}{end}').exists() for end in ('.csv', '.json')): number += 1  # left by a kill, reported to nobody
     rows = next_batch(pool, space, head, asking, pool.table.group.to_numpy(), number, without=pool.index.isin(elsewhere))
     if not len(rows): return say('nothing is left above the uncertainty threshold: no sheet written')
     name, ids = f'batch-{number:03d}' + ('.csv' if sheet == 'csv' else '.json'), pool.index[rows].tolist()
     guesses = head_probabilities(space.pool[rows], head) if head is not None else None
-    write_json(out/'sheets.json', listed | {name: ids})
     (write_batch if sheet == 'csv' else write_label_studio)(pool, ids, out/name, guesses)
+    write_json(out/'sheets.json', listed | {name: ids})
     say(f'{len(ids):,} products to label: {out/name}')
 
 # %% ../nbs/89_asking.ipynb #d5c9ea75
