@@ -19,6 +19,7 @@ from prodclf.features import *
 from prodclf.blocks import *
 from prodclf.fusion import *
 from prodclf.learner import *
+from prodclf.distributed import Distributed
 from prodclf.linear import *
 from prodclf.blending import *
 from prodclf.stacking import *
@@ -38,3 +39,10 @@ from prodclf.card import *
 from prodclf.export import *
 from prodclf.training import *
 from prodclf.report import *
+from prodclf.shards import Shards, is_prepared
+from prodclf.prepare import Rules, prepare
+from prodclf.generated import write_generated
+from prodclf.embedding import ShardFeatures, embed
+from prodclf.loader import StreamFeatures
+from prodclf.streams import StreamProducts, shard_dataloaders
+from prodclf.streaming import stream_head

@@ -170,7 +170,8 @@ def run_bench(
                 if folder: folder.cleanup()
                 folder, last = tempfile.TemporaryDirectory(prefix='prodclf-bench-'), contest.arrays
                 contest.arrays[0](folder.name, **contest.arrays[1])
-            rows += hold(contest, folder.name, peers, peer_python)
+                data = sum(f.stat().st_size for f in Path(folder.name).rglob('*') if f.is_file())/1e6
+            rows += [dict(r, data_mb=data) for r in hold(contest, folder.name, peers, peer_python)]
     finally:
         if folder: folder.cleanup()
     if out is not None: write_bench(out, name, size, rows, clock)

@@ -274,7 +274,8 @@ class FeatureLoader:
     def __len__(self): return self.n//self.bs if self.drop_last else -(-self.n//self.bs)
     def __getitem__(self, i):
         "One row, or the batch of an index tensor"
-        return {k: v[i] for k,v in self.features.items()}, {k: v[i] for k,v in self.present.items()}, self.y[i]
+        pick = (lambda v: v.index_select(0, i)) if torch.is_tensor(i) and i.ndim == 1 and i.dtype == torch.int64 else lambda v: v[i]   # half the time of v[i]
+        return {k: pick(v) for k,v in self.features.items()}, {k: pick(v) for k,v in self.present.items()}, pick(self.y)
 
     def __iter__(self):
         order = torch.from_numpy(self.order()).to(self.device)

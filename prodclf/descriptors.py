@@ -29,6 +29,7 @@ class WordDirections:
         self.counts = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2 if len(known) > 200 else 1, max_features=200_000, dtype=np.float32)
         try: x = self.counts.fit_transform(known)
         except ValueError: raise ProdclfError(f'no words in {len(known)} texts to count. Remedy: name the columns with words, or leave the view out') from None
+        if x.shape[1] < 2: raise ProdclfError(f'{x.shape[1]} word in {len(known)} texts is too little to tell them apart. Remedy: name the columns with words, or leave the view out')
         self.dim = min(self.dim, min(x.shape)-1) or 1
         self.turn = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
         return self

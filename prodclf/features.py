@@ -17,6 +17,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from .core import ProdclfError, cache_folder, digest, progress, write_json
+from .shards import picture_file
 from .tokens import missing_text
 from .weights import read_settings
 
@@ -31,12 +32,12 @@ def text_keys(
     return np.array([blake2b(t.encode('utf-8', 'surrogatepass'), digest_size=16).digest() if ok else b'' for t,ok in zip(texts, there)], _key), there
 
 def image_keys(
-    paths,  # N paths or bytes; NaN or None: no picture
+    paths,  # N paths, places in a tar, or bytes; NaN or None: no picture
 ):  # N digests (S16), N booleans: there is a file
     "The name of each picture's content; a file that cannot be opened counts as missing"
     def one(p):
         if p is None or isinstance(p, float): return b''
-        try: raw = p if isinstance(p, (bytes, bytearray)) else Path(p).read_bytes()
+        try: raw = picture_file(p)
         except OSError: return b''
         return blake2b(raw, digest_size=16).digest()
     keys = np.array([one(p) for p in paths], _key)

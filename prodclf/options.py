@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['app', 'Option', 'Data', 'Model', 'Out', 'Images', 'Title', 'Text', 'Image', 'Label', 'Group', 'CategoryPath',
            'Encoding', 'Seed', 'MinPerClass', 'TestSize', 'BadImage', 'TextEncoder', 'ImageEncoder', 'ImageWeights',
-           'MaxLength', 'ImageSize', 'one_of', 'say', 'quiet_libraries', 'products_from', 'write_metrics',
+           'MaxLength', 'ImageSize', 'one_of', 'first', 'say', 'quiet_libraries', 'products_from', 'write_metrics',
            'show_results']
 
 # %% ../nbs/86_options.ipynb #356292b8
@@ -50,7 +50,12 @@ MaxLength = Annotated[int, Option('--max-length', min=4, help='tokens of a text 
 ImageSize = Annotated[Optional[int], Option('--image-size', min=16, help='pixels of the side of a picture; default 224 (tiny: 64)')]
 
 # %% ../nbs/86_options.ipynb #7d3efa56
-def say(*words): print(*words, file=sys.stderr, flush=True)
+def first()->bool:
+    "Whether this process speaks and writes: of those that torchrun has started, the first does"
+    return os.environ.get('WORLD_SIZE', '1') in ('', '0', '1') or os.environ.get('RANK', '0') == '0'
+
+def say(*words):
+    if first(): print(*words, file=sys.stderr, flush=True)
 
 def quiet_libraries():
     "Keep other libraries' chatter away from the user's terminal"
@@ -60,6 +65,7 @@ def quiet_libraries():
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')   # threads that wait sleep: on a busy machine spinning ones cost minutes
     os.environ.setdefault('TOKENIZERS_PARALLELISM', 'true'); os.environ.setdefault('TRANSFORMERS_VERBOSITY', 'error')
     os.environ.setdefault('HF_HUB_DISABLE_PROGRESS_BARS', '1'); os.environ.setdefault('MPLBACKEND', 'Agg')
+    os.environ.setdefault('TORCH_CPP_LOG_LEVEL', 'ERROR')
 
 # %% ../nbs/86_options.ipynb #c0d55d8d
 def products_from(
@@ -71,7 +77,7 @@ def products_from(
     from prodclf.catalog import read_catalog
     reading = read_catalog(data, **options)
     say(reading)
-    if out is not None and len(reading.quarantine):
+    if out is not None and len(reading.quarantine) and first():
         out.mkdir(parents=True, exist_ok=True)
         reading.quarantine.to_csv(out/'quarantine.csv', index=False)
         say(f'the refused rows and their reasons: {out/"quarantine.csv"}')

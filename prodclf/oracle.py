@@ -6,7 +6,7 @@
 __all__ = ['Replay', 'Noisy', 'top_guesses', 'write_batch', 'Said', 'Answers', 'judge', 'read_answers', 'picture_bytes',
            'label_studio_config', 'write_label_studio', 'read_label_studio']
 
-# %% ../nbs/62_oracle.ipynb #cf79b32c
+# %% ../nbs/62_oracle.ipynb #aa7773d3
 import base64, io, json
 from pathlib import Path
 from typing import NamedTuple
@@ -17,27 +17,27 @@ import pandas as pd
 from .core import ProdclfError, atomic_path, digest, rng
 from .tables import source_name, table_chunks, table_names
 from .pictures import load_image
-from .pool import Pool, nearest
+from .pool import Ids, Pool, nearest
 
-# %% ../nbs/62_oracle.ipynb #c861d826
+# %% ../nbs/62_oracle.ipynb #e57b6093
 class Replay:
     "Answers with the labels that a table has; where it has none, with `None`"
     def __init__(self,
         products:pd.DataFrame,  # a product table with labels
     ):
-        self.index = pd.Index(products.id.astype('str'))
-        labels = products.label.astype(object)
-        self.labels = labels.where(labels.notna(), None).to_numpy()
-        if not self.index.is_unique: raise ProdclfError('an id occurs more than once in the table. Remedy: unique ids, as read_catalog makes them')
+        self.ids = Ids(products.id.astype('str'))
+        code, names = pd.factorize(products.label)
+        self.codes, self.names = code.astype(np.int32), np.array([*names, None], object)   # -1, the last: none
+        if self.ids.repeated() is not None: raise ProdclfError('an id occurs more than once in the table. Remedy: unique ids, as read_catalog makes them')
     def __call__(self,
         ids,  # of M products
     )->list:  # M names of categories, or None
         "The labels; raises for an id that the table does not have"
-        ids = list(map(str, ids)); at = self.index.get_indexer(ids)
+        ids = list(map(str, ids)); at = self.ids.find(ids)
         if len(ids) and at.min() < 0: raise ProdclfError(f'no label is known for the id {ids[int(at.argmin())]!r}: the table does not have it. Remedy: the table that the pool was made from')
-        return self.labels[at].tolist() if len(ids) else []
+        return self.names[self.codes[at]].tolist()
 
-# %% ../nbs/62_oracle.ipynb #80ca9c6c
+# %% ../nbs/62_oracle.ipynb #cc0de951
 class Noisy(Replay):
     "Answers with the labels of a table, of which some are wrong in a fixed way"
     def __init__(self,
@@ -47,7 +47,7 @@ class Noisy(Replay):
         seed:int=0,             # another seed, other mistakes
     ):
         super().__init__(products)
-        self.rate, self.seed, self.classes = rate, seed, sorted({l for l in self.labels if l is not None})
+        self.rate, self.seed, self.classes = rate, seed, sorted(self.names[:-1])
         if not 0 <= rate <= 1: raise ProdclfError(f'rate={rate} is no share. Remedy: a number from 0 to 1')
         if confusion is not None and not isinstance(confusion, dict):
             c = np.asarray(confusion, float)
@@ -132,12 +132,12 @@ class Answers(NamedTuple):
         heaps = [f'{n:,} {what}' for n,what in ((len(self.table)-skips, 'answered'), (skips, 'skipped'), (self.blank, 'blank'), (self.repeated, 'said twice'), (len(self.refused), 'refused')) if n]
         return f'{self.source}: {rows:,} in all, ' + ', '.join(heaps or ['nothing said']) + ''.join(f'\n  row {r.row}: {r.reason}' for r in self.refused.head(5).itertuples())
 
-# %% ../nbs/62_oracle.ipynb #b7be027e
+# %% ../nbs/62_oracle.ipynb #e1b2c7d2
 def _meant_id(pool:Pool, id:str)->str:
     "The pool's id that is meant: the same, or the only one that differs by leading zeros"
-    if pool.index.get_indexer([id])[0] >= 0: return id
+    if pool.ids.find([id])[0] >= 0: return id
     padded = [id.zfill(w) for w in range(len(id)+1, 21)] if id.isdigit() else []
-    hits = [p for p,at in zip(padded, pool.index.get_indexer(padded) if padded else ()) if at >= 0]
+    hits = [p for p,at in zip(padded, pool.ids.find(padded)) if at >= 0]
     return hits[0] if len(hits) == 1 else None
 
 def _meant_label(said:Said, pool:Pool, folded:dict, allow_new:bool):

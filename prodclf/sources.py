@@ -7,7 +7,7 @@ __all__ = ['patterns', 'source_columns', 'refused_columns', 'Refused', 'raw_line
            'csv_rows', 'rows_of', 'names_of', 'kind_of', 'text_in', 'list_in', 'choose_label', 'spoken', 'AboPictures',
            'abo_product', 'picture_urls', 'reviews_product', 'category_names', 'amazon_product', 'table_picture',
            'table_product', 'source_files', 'detect_source', 'Seen', 'SourceChunk', 'SourceNotes', 'finish',
-           'source_chunk', 'source_adapter', 'iter_source', 'read_source']
+           'source_chunk', 'source_adapter', 'held_bytes', 'iter_source', 'read_source']
 
 # %% ../nbs/11_sources.ipynb #fa786051
 import csv, gzip, hashlib, re, zlib
@@ -60,12 +60,13 @@ def json_rows(file):
         yield number, Refused('not JSON', re.sub(r'^not JSON \((.*)\)$', r'\1', value.detail)) if isinstance(value, Malformed) else value
 
 def parquet_rows(file, columns=None):
-    "Yield (row, dict or `Refused`); what follows a damaged page is one refused row"
+    "Yield (row, dict or `Refused`); what follows a damaged page is one refused row; raises when the file is not there"
     number = 0
     try:
         names = [c for c in parquet_names(file) if columns is None or c in columns]
         for number,values in enumerate(parquet_records(file, names), 1): yield number, dict(zip(names, values))
     except (ValueError, OverflowError) as e: yield number+1, Refused('file torn', str(e))  # a `ProdclfError`, or a value that cannot be decoded
+    except OSError as e: raise ProdclfError(f'{Path(file).name}: cannot be read ({e.strerror or e}). Remedy: check the file and its permissions') from e
 
 # %% ../nbs/11_sources.ipynb #43be02b1
 _wrong = re.compile('[\udc80-\udcff]')  # how Python marks bytes that do not fit an encoding
@@ -267,7 +268,7 @@ def amazon_product(
     "The roles of one row; raises `Refused`"
     number, item = (text_in(record, 'category_id') or '').strip(), text_in(record, 'asin', True)
     if names and number and number not in names: raise Refused('unknown category', f'{number[:40]!r} is not in amazon_categories.csv')
-    label, url = names[number] if names and number else number or None, (text_in(record, 'imgUrl') or '').strip()
+    label, url = names[number] if names and number else number or None, clean_id(text_in(record, 'imgUrl')) or ''
     url = url if url.startswith(('https://', 'http://')) else None
     return dict(id=item, title=record.get('title'), texts=[text_in(record, 'title')], label=label, path=label, group=item, image=url, images=[url] if url else [])
 
@@ -345,12 +346,12 @@ class Seen:
         self.known = np.sort(np.concatenate([self.known, np.fromiter(self.latest, np.int64, len(self.latest))])); self.latest = set()
 
 # %% ../nbs/11_sources.ipynb #0d7bc697
-source_columns = [*product_columns, 'images', 'image_bytes']
+source_columns = [*product_columns, 'images', 'image_bytes', 'file', 'row']
 refused_columns = ['file', 'row', 'id', 'reason', 'detail']
 
 class SourceChunk(NamedTuple):
     "Some consecutive rows of a source"
-    products:pd.DataFrame  # the product table, with `images` (list) and `image_bytes` (bytes or None)
+    products:pd.DataFrame  # the product table, with `images` (list), `image_bytes` (bytes or None), and the file and row it came from
     refused:pd.DataFrame   # file, row (the line in text files), id, reason, detail
 
 @dataclass
@@ -361,6 +362,7 @@ class SourceNotes:
     reasons:Counter = field(default_factory=Counter)  # reason -> refused rows
     counts:Counter = field(default_factory=Counter)   # what happened -> how often
     remarks:list = field(default_factory=list)        # sentences
+    folder:str = None                                 # where its pictures are, if they are files
     @property
     def refused(self)->int: return sum(self.reasons.values())
     def __repr__(self):
@@ -407,11 +409,11 @@ def source_chunk(
         try:
             if isinstance(record, Refused): raise record
             cells = {}; cells = adapt(record)
-            kept.append(finish(cells, place, seen, notes.counts, **rules))
+            kept.append(finish(cells, place, seen, notes.counts, **rules) | dict(file=file, row=row))
         except Refused as e:
             refused.append((file, row, clean_id(cells.get('id')) if not isinstance(record, Refused) else None, e.reason, clean_text(e.detail)))
             notes.reasons[e.reason] += 1
-    table = pd.DataFrame({c: pd.Series([k[c] for k in kept], dtype='str' if c in product_columns else 'object') for c in source_columns})
+    table = pd.DataFrame({c: pd.Series([k[c] for k in kept], dtype='int64' if c=='row' else 'str' if c in (*product_columns, 'file') else 'object') for c in source_columns})
     out = pd.DataFrame({c: pd.Series([r[i] for r in refused], dtype='int64' if c=='row' else 'str') for i,c in enumerate(refused_columns)})
     assert len(table) + len(out) == len(batch), 'rows in are rows out plus rows refused'
     notes.rows += len(batch); notes.products += len(table)
@@ -436,7 +438,9 @@ def source_adapter(
     top = Path(path) if Path(path).is_dir() else Path(path).parent
     if source=='abo':
         roots = (files[0].parent.parent.parent, files[0].parent.parent, files[0].parent)
+        if images is not None and not Path(images).is_dir(): raise ProdclfError(f'{images}: no such folder of pictures. Remedy: another --images')
         pictures = AboPictures(next((r for r in roots if (r/'images'/'metadata').is_dir()), roots[0]), images)
+        notes.folder = pictures.folder.path if pictures.there else None
         notes.remarks += [r for r in (pictures.remark, 'Amazon Berkeley Objects: CC BY-NC 4.0, no commercial use, credit Amazon.com; read the LICENSE file of the download') if r]
         choose_label(label := label or 'main', None, [' '])
         return partial(abo_product, language=language, label=label, pictures=pictures, counts=notes.counts), None
@@ -449,12 +453,21 @@ def source_adapter(
         return partial(amazon_product, names=names), None
     columns = choose_columns(names_of(files[0], encoding), files[0].name, need_label, label=label, **(roles or {}))
     notes.remarks += [str(columns)] if str(columns) else []
+    if images is not None and not Path(images).is_dir(): raise ProdclfError(f'{images}: no such folder of pictures. Remedy: another --images, or --image none to do without')
     folder = Path(images) if images is not None else top/'images'
+    notes.folder = str(folder) if folder.is_dir() else None
     return partial(table_product, columns=columns, folder=PictureFolder(folder) if folder.is_dir() else None), columns.used
 
 # %% ../nbs/11_sources.ipynb #629becdb
+def held_bytes(record)->int:
+    "How large the pictures inside a row are"
+    if not isinstance(record, dict): return 0
+    return sum(len(v) if isinstance(v, bytes) else len(v.get('bytes') or b'') if isinstance(v, dict) and isinstance(v.get('bytes'), bytes) else 0 for v in record.values())
+
+# %% ../nbs/11_sources.ipynb #b5236125
 def iter_source(
     path,                  # a folder or a file
+    /,                     # (`path=` may name a column of a table)
     source:str='auto',     # 'abo', 'amazon-reviews', 'amazon-products', 'table', or 'auto'
     label=None,            # Amazon: 'leaf', 'path', 'main' or a depth; a table: the column
     language:str='en',     # of Amazon Berkeley Objects, where there is a choice
@@ -462,7 +475,7 @@ def iter_source(
     need_label:bool=True,  # refuse rows without a label
     bad_image:str='quarantine',  # a row whose picture is not there: refuse it, or 'text-only' to keep its words
     encoding:str='utf-8',  # of CSV
-    chunk_rows:int=4096,   # rows at a time
+    chunk_rows:int=4096,   # rows at a time; fewer where pictures inside them take more than 32 MB
     limit:int=None,        # read only so many rows
     notes:SourceNotes=None,  # an empty one to be filled
     **roles,               # a table's columns: title, text, image, path, group, id, split
@@ -477,14 +490,22 @@ def iter_source(
     adapt, columns = source_adapter(path, source, files, notes, label, language, images, encoding, need_label, roles)
     rows = chain.from_iterable(((f.name, *r) for r in rows_of(f, encoding, columns)) for f in files)
     rows = islice(rows, limit)
+    heavy = any(table_kind(f)=='parquet' for f in files)   # only Parquet has bytes in its cells
+    def some():
+        size = 0
+        for n,(file, row, record) in enumerate(rows, 1):
+            yield file, row, record
+            size += held_bytes(record) if heavy else 0
+            if n >= chunk_rows or size > 2**25: return
     while True:
-        with wide_fields(): batch = list(islice(rows, chunk_rows))
+        with wide_fields(): batch = list(some())
         if not batch: return
         yield source_chunk(batch, adapt, seen, notes, need_label=need_label, bad_image=bad_image)
 
 # %% ../nbs/11_sources.ipynb #50e3c0f3
 def read_source(
     path,      # a folder or a file that fits in memory
+    /,
     **kwargs,  # of `iter_source`
 )->tuple:
     "(products, refused, notes): a whole source at once"

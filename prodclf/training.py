@@ -98,7 +98,9 @@ def train_network(
 ): # ProductLearner, Blend of this network alone
     "One network, by `product_learner`, with its best epoch on the validation rows"
     from prodclf.blocks import product_dataloaders
+    from prodclf.distributed import join
     from prodclf.learner import product_learner
+    join()
     use = {v: (encoders[v] if frozen else copy.deepcopy(encoders[v])) if v in encoders and fusion in (v, 'concat', 'gated', 'attention') else None for v in ('text', 'image')}
     dls = product_dataloaders(train, valid, bs=settings.bs or (256 if frozen else 64), vocab=classes, seed=settings.seed, **use)
     learner = product_learner(dls, fusion=fusion, frozen=frozen, loss=settings.loss, seed=settings.seed, store=store)
@@ -153,7 +155,8 @@ def train_finetuned(
     clock:Clock,        # notes the time of each step
     store=None,         # folder of the feature cache, for the frozen recipe beside it
 ): # Predictor, learning curves, a sentence about the choice
-    "Train the networks, count the words, choose on the validation rows"
+    "Train the networks, with all processes of torchrun where there are several; then, in the first one alone, count the words and choose on the validation rows"
+    from prodclf.distributed import alone
     encoders = {v: e for v,e in make_encoders(settings, train.text.tolist()).items() if train[v].notna().any()}
     network = settings.fusion if settings.fusion not in ('auto', 'blend') else 'gated'
     wanted = [*encoders] if len(encoders) == 1 else [*([] if settings.skip_single else encoders), network]
@@ -164,6 +167,7 @@ def train_finetuned(
         if name in encoders: encoders[name] = getattr(model, name)                       # what it learned, for the fused network
         members[name] = Member(model.head, {v: f'{v}-{name}' for v in model.head.dims})
         kept |= {f'{v}-{name}': getattr(model, v).eval() for v in model.head.dims}
+    alone()
     networks = list(members)
     if settings.fusion in ('auto', 'blend') and all(e.name != 'tiny' for e in encoders.values()):
         frozen, said = frozen_beside(train, valid, classes, settings, clock, store)
@@ -236,6 +240,7 @@ def train_classifier(
     columns:dict=None,   # how the table was read, for the artifact
 )->Training:
     "Train, choose and measure; raises `ProdclfError` for fewer than two categories or an empty part"
+    from prodclf.distributed import alone
     settings, clock = settings or Settings(), clock or Clock()
     for name,part in dict(train=train, test=test, valid=valid).items():
         if not len(part): raise ProdclfError(f'the {name} part is empty. Remedy: more products, or another share for it')
@@ -243,6 +248,7 @@ def train_classifier(
     classes = require_classes(both)
     unknown = ~test.label.isin(classes)
     if unknown.any(): raise ProdclfError(f'{unknown.sum()} test products are of categories without training products, such as {test.label[unknown].iloc[0]!r}. Remedy: --min-per-class, or another split')
+    if settings.mode == 'frozen': alone()
     run = train_frozen if settings.mode == 'frozen' else train_finetuned
     predictor, curves, choice = run(train, valid, classes, settings, clock, store)
     known = both[both.path.notna()].drop_duplicates('label')

@@ -156,19 +156,20 @@ def highest(
         rows, own = rows[keep], own[keep]
     return rows[np.lexsort((row_keys(rows, seed), -own))][:n].astype(np.int64)
 
-# %% ../nbs/57_uncertainty.ipynb #52cb94a2
+# %% ../nbs/57_uncertainty.ipynb #38d491ad
 def release(
-    arrays:list,  # of arrays; those that are read-only memory maps are meant
+    arrays:list,  # of arrays; those that are read-only memory maps are meant, and whatever can `release` by itself
 ):
     "Hand the pages of memory maps that were read back to the system; the disk cache keeps them"
     for p in arrays:
+        if hasattr(p, 'release'): p.release()
         mapped = getattr(p, '_mmap', None)
         if isinstance(mapped, mmap.mmap) and getattr(p, 'mode', '') == 'r' and hasattr(mmap, 'MADV_DONTNEED'): mapped.madvise(mmap.MADV_DONTNEED)
 
-# %% ../nbs/57_uncertainty.ipynb #89293607
+# %% ../nbs/57_uncertainty.ipynb #29876244
 def score_rows(
     score,           # function of a block of rows, such as `margin_score`; of a list of blocks where `arrays` is a list
-    arrays,          # (N, C) array or memory map, or a list of such (a committee, draws)
+    arrays,          # (N, C) array, memory map or `HeadProbabilities`, or a list of such (a committee, draws)
     labeled,         # (N,) bool: rows that are left out
     block:int=None,  # rows at once; None: what fits the processor's cache
     workers:int=1,   # threads
@@ -179,6 +180,8 @@ def score_rows(
     if len({np.shape(p) for p in members}) != 1: raise ProdclfError(f'arrays of shapes {[np.shape(p) for p in members]} do not belong together. Remedy: one (products, categories) shape')
     rows, width = len(members[0]), int(np.prod(np.shape(members[0])[1:]))
     labeled, out = as_labeled(labeled, rows), np.full(rows, -np.inf)
+    ready = getattr(arrays, 'ready', {}).get(score)                # read on another occasion, see `space.HeadProbabilities`
+    if ready is not None: out[~labeled] = ready[~labeled]; return out
     if block is not None and block < 1: raise ProdclfError(f'cannot read blocks of {block} rows. Remedy: block=None, or a whole number from 1')
     block = block or max(1, 2**19 // max(width, 1))
     np.empty(2**24, np.uint8)                                      # freed at once: from here on the C library keeps blocks of up to 16 MB
@@ -187,7 +190,7 @@ def score_rows(
         want = np.flatnonzero(~labeled[a:a+block])
         if not len(want): return
         if a//block % free == 0: release(members)
-        taken = [p[a:a+block] if len(want) == len(p[a:a+block]) else p[a:a+block][want] for p in members]
+        taken = [q if len(want) == len(q) else q[want] for q in (p[a:a+block] for p in members)]
         try: out[a+want] = score(taken if several else taken[0])
         except BadRow as e: raise BadRow(int(a+want[e.row]), e.what) from None
     starts = range(0, rows, block)

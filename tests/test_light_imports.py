@@ -5,7 +5,8 @@ import sys
 import pytest
 
 light = ['core', 'catalog', 'splits', 'sample', 'confidence', 'lexical', 'metrics', 'baselines', 'errors', 'descriptors', 'calibration',
-         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'fetch', 'sources', 'options', 'gathering', 'asking']
+         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'fetch', 'sources', 'options', 'gathering', 'asking',
+         'hashing', 'shards', 'prepare', 'streamed', 'opponents', 'generated', 'cluster', 'embedding', 'costs', 'scaling', 'preparing', 'loading']
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 
 
