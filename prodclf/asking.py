@@ -335,13 +335,14 @@ def write_next(pool, out:Path, asking, encoders:dict, sheet:str, waiting):
 # %% ../nbs/89_asking.ipynb #d5c9ea75
 @app.command()
 def bench(
-    name:Annotated[str, typer.Argument(metavar='NAME', help='which: query')],
+    name:Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare or load')],
     out:Out=Path('bench'),
     size:Annotated[str, Option('--size', callback=one_of('small', 'full'), help='small: under a minute; full: the sizes of the tables in the book')]='small',
     peer_python:Annotated[Optional[Path], Option('--peer-python', help='interpreter of an environment that holds the other libraries; default: this one')]=None,
 ):
     "Measure prodclf beside other libraries, as ratios"
     quiet_libraries()
+    import prodclf.loading, prodclf.preparing   # they register what they measure
     from prodclf.bench import run_bench, shown
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))

@@ -25,7 +25,7 @@ def write_raw(
     write_generated(Path(folder)/'shop', rows, pictures=float(side > 0), form='csv' if side else 'amazon-reviews', side=side or 640, dirt=0, compress=0, workers=workers)
     np.save(Path(folder)/'rows.npy', np.arange(rows))
 
-# %% ../nbs/81_preparing.ipynb #5f2e4397
+# %% ../nbs/81_preparing.ipynb #0c2caefd
 def our_prepare(data, rows, workers):
     import tempfile
     from pathlib import Path
@@ -33,7 +33,7 @@ def our_prepare(data, rows, workers):
     here = Path(data['rows'].filename).parent
     def call():
         with tempfile.TemporaryDirectory(dir=here) as out:
-            shards = prepare(here/'shop', Path(out)/'shop', rules=Rules(part_rows=max(8, min(8192, rows//24))), workers=workers, limit=rows)
+            shards = prepare(here/'shop', Path(out)/'shop', rules=Rules(part_rows=max(8, min(8192, rows//12))), workers=workers, limit=rows)
             return [len(shards), sum(p.pictures for p in shards.parts)]
     return call
 
@@ -135,14 +135,14 @@ def ray_map(data, rows, workers, photos):
             return [n, photos*n]
     return call
 
-# %% ../nbs/81_preparing.ipynb #b2edcea3
+# %% ../nbs/81_preparing.ipynb #f332fc7f
 peers |= {'datasets': Peer('datasets', 'pip install datasets'), 'Ray Data': Peer('ray', "pip install 'ray[data]'")}
 
 @bench('prepare', 'raw files to a prepared folder: beside the plain loop, datasets and Ray Data')
 def prepare_contests(size)->list:
     "Photos and words, one worker and two, and growth"
     full = size == 'full'
-    n, side, few, sizes = (1500, 1200, 20_000, (10_000, 100_000, 1_000_000)) if full else (48, 480, 2000, (2000,))
+    n, side, sizes = (3000, 1200, (10_000, 100_000, 1_000_000)) if full else (48, 480, (2000,))
     photos, loops = (write_raw, dict(rows=n, side=side, workers=2 if full else 1)), {'Pillow, whole': 'whole', 'Pillow, thumbnail': 'thumbnail', 'Pillow, draft': 'draft'}
     common = dict(memory=None, seconds=3600, comparable=False, pairs=3 if full else 1)
     def against(what, arrays, rows, workers, photos, more=None, **kw):

@@ -94,7 +94,9 @@ from pathlib import Path
 from prodclf.core import Clock
 from prodclf.asking import replay, stored_features, stored_work
 def status(key): return next(int(l.split()[1])//1024 for l in open('/proc/self/status') if l.startswith(key))
-import prodclf.active, prodclf.embedding, prodclf.plots, prodclf.scaling
+import prodclf.active, prodclf.embedding, prodclf.plots, prodclf.scaling, sklearn.cluster
+import numpy as np
+prodclf.active.fit_head(np.eye(4, dtype=np.float32), np.arange(4) % 2, 2)            # torch loads some eighty megabytes with its first fit
 start = status('VmHWM')
 out = Path(sys.argv[2])
 replay(stored_work(stored_features(Path(sys.argv[1])), [0], .2, False, 10, 100_000), out, Clock(), ['margin'], [0], None, rounds=1, n=1000, initial=1000, scatter=True, threshold=None, l2=.1, random_rounds=None, candidates=50_000)
@@ -110,7 +112,7 @@ def test_memory_does_not_follow_the_pool(home, tmp_path):
     done = subprocess.run([sys.executable, '-c', measured, str(tmp_path/'prepared'), str(tmp_path/'out')], env=env, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr[-3000:]
     start, peak = map(int, done.stdout.splitlines()[-1].split())
-    assert peak - start < 350, f'{peak-start} MB more than the libraries take'
+    assert peak - start < 220, f'{peak-start} MB more than the libraries take'
     metrics = json.loads((tmp_path/'out'/'metrics.json').read_text())
     assert metrics['rows'] == 300_000 and metrics['classes'] == classes and metrics['full'][0]['fit'].startswith('Adam')
     margin = next(c for c in metrics['curves'] if c['strategy'] == 'margin')

@@ -19,7 +19,7 @@ from prodclf.core import ProdclfError
 from prodclf.embedding import ShardFeatures, embed
 from prodclf.prepare import Rules, prepare
 
-kills = int(os.environ.get('PRODCLF_KILLS', 5))
+kills = int(os.environ.get('PRODCLF_KILLS', 2))
 plain = dict(text='words', image='descriptors', dim=8)
 environment = {**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'}
 script = '''

@@ -17,7 +17,7 @@ from prodclf.shards import Shards, part_schema, text_columns
 from prodclf.sources import SourceNotes, csv_rows, finish, iter_source, json_rows, refused_columns, source_columns, Refused, Seen
 from prodclf.words import clean_text
 
-many = int(os.environ.get('PRODCLF_FUZZ', 900))       # mutated lines, rows and pictures each
+many = int(os.environ.get('PRODCLF_FUZZ', 500))       # mutated lines, rows and pictures each
 odd = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\u202e]')
 often = settings(max_examples=max(50, many//12), deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 

@@ -4,7 +4,7 @@ import json, os, signal, subprocess, sys, time
 import numpy as np
 import pytest
 
-kills = int(os.environ.get('PRODCLF_KILLS', 4))      # more by hand: PRODCLF_KILLS=30 pytest tests/test_loader.py
+kills = int(os.environ.get('PRODCLF_KILLS', 2))      # more by hand: PRODCLF_KILLS=30 pytest tests/test_loader.py
 quiet = {**os.environ, 'OMP_NUM_THREADS': '1', 'OMP_WAIT_POLICY': 'PASSIVE'}
 rows, width = 5003, 16
 

@@ -14,7 +14,7 @@ from prodclf.core import ProdclfError
 from prodclf.prepare import Rules, make_part, prepare
 from prodclf.shards import Shards
 
-kills = int(os.environ.get('PRODCLF_KILLS', 4))
+kills = int(os.environ.get('PRODCLF_KILLS', 2))
 rules = Rules(part_rows=32, longest=64)
 linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
 
