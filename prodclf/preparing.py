@@ -142,15 +142,15 @@ peers |= {'datasets': Peer('datasets', 'pip install datasets'), 'Ray Data': Peer
 def prepare_contests(size)->list:
     "Photos and words, one worker and two, and growth"
     full = size == 'full'
-    n, side, sizes = (3000, 1200, (10_000, 100_000, 1_000_000)) if full else (48, 480, (2000,))
-    photos, loops = (write_raw, dict(rows=n, side=side, workers=2 if full else 1)), {'Pillow, whole': 'whole', 'Pillow, thumbnail': 'thumbnail', 'Pillow, draft': 'draft'}
+    n, many, side, sizes = (1500, 6000, 1200, (10_000, 100_000, 1_000_000)) if full else (48, 48, 480, (2000,))
+    photos, loops = lambda rows: (write_raw, dict(rows=rows, side=side, workers=2 if full else 1)), {'Pillow, whole': 'whole', 'Pillow, thumbnail': 'thumbnail', 'Pillow, draft': 'draft'}
     common = dict(memory=None, seconds=3600, comparable=False, pairs=3 if full else 1)
     def against(what, arrays, rows, workers, photos, more=None, **kw):
         engines = {name: (f, [dict(rows=rows, workers=workers, photos=photos)]) for name,f in (('datasets', face_map), ('Ray Data', ray_map))}
         return Contest(what, arrays, (our_prepare, dict(rows=rows, workers=workers)), (more or {}) | engines, **common | kw)
-    one = {'one worker': (our_prepare, [dict(rows=n, workers=1)])}
-    contests = [against(f'{n:,} photos of {side} pixels, 1 worker', photos, n, 1, True, {name: (plain_pillow, [dict(rows=n, how=how)]) for name,how in loops.items()}),
-                against(f'{n:,} photos of {side} pixels, 2 workers', photos, n, 2, True, one)]
+    one = {'one worker': (our_prepare, [dict(rows=many, workers=1)])}
+    contests = [against(f'{n:,} photos of {side} pixels, 1 worker', photos(n), n, 1, True, {name: (plain_pillow, [dict(rows=n, how=how)]) for name,how in loops.items()}),
+                against(f'{many:,} photos of {side} pixels, 2 workers', photos(many), many, 2, True, one)]
     for rows in sizes:
         pairs = dict(pairs=3 if full and rows <= 100_000 else 1)
         alone = Contest(f'{rows:,} rows of words, 1 worker', (write_raw, dict(rows=rows)), (our_prepare, dict(rows=rows, workers=1)), {'pandas': (plain_pandas, [dict(rows=rows)])}, **common | pairs)

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['feature_views', 'head_rows', 'head_schedule', 'Bar', 'stream_head', 'said_by', 'measure_heads', 'StreamedHeads',
-           'wanted_heads', 'head_choice', 'stream_heads', 'PortableWords', 'PortableDescriptors', 'portable_encoder']
+           'wanted_heads', 'head_choice', 'choose_heads', 'stream_heads', 'PortableWords', 'PortableDescriptors',
+           'portable_encoder']
 
-# %% ../nbs/65_streaming.ipynb #047da017
+# %% ../nbs/65_streaming.ipynb #178ab51c
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np, pandas as pd, torch
 
-from .core import Clock, ProdclfError, progress, write_json
+from .core import Clock, ProdclfError, progress, rng, write_json
 from .blending import Blend, choose, fit_blend
 from .callbacks import History, KeepBest, OneThread, Seeded
 from .descriptors import PictureDescriptors
@@ -127,24 +128,27 @@ def stream_head(
     learner.fine_tune()
     return learner
 
-# %% ../nbs/65_streaming.ipynb #fe226883
+# %% ../nbs/65_streaming.ipynb #d82f7f1d
 def said_by(
     heads:dict,     # name -> head
     views, present, # {view: PartRows}, {view: (N,) bool}
     rows,           # row numbers, rising
+    others=None,    # name -> function from row numbers to (B, C) log-probabilities: members that are no heads
     bs:int=1024,    # rows at a time
 ): # yields row numbers, {name: (B, C) log-probabilities}, {name: seconds}
-    "What heads say about rows, a batch at a time; NaN where a head has no view to go by"
+    "What heads and other members say about rows, a batch at a time; NaN where one has nothing to go by"
     for i in range(0, len(rows), bs):
         some = rows[i:i+bs]
         x, has = {v: m.read(some).astype(np.float32) for v,m in views.items()}, {v: m[some] for v,m in present.items()}
+        speak = lambda head: head_log_probabilities(head, {v: x[v] for v in head.dims}, {v: has[v] for v in head.dims})
         said, spent = {}, {}
-        for name,head in heads.items():
+        for name,member in {**(others or {}), **heads}.items():
             start = time.perf_counter()
-            said[name] = head_log_probabilities(head, {v: x[v] for v in head.dims}, {v: has[v] for v in head.dims})
+            said[name] = speak(member) if name in heads else member(some)
             spent[name] = time.perf_counter() - start
         yield some, said, spent
 
+# %% ../nbs/65_streaming.ipynb #f060466e
 def measure_heads(
     heads:dict,       # name -> head
     blend:Blend,      # called 'fused'
@@ -152,14 +156,16 @@ def measure_heads(
     rows,             # row numbers to measure on, rising
     codes,            # (N,) category numbers
     groups,           # (N,) int64
-    names=(),         # heads that get a row of their own
+    names=(),         # members that get a row of their own
+    others=None,      # see `said_by`
     paths=None,       # (C,) category paths
     fit_seconds=None, # name -> seconds
     seed:int=0,       # of the intervals
 )->list: # rows of metrics.json
     "Heads and their blend on many rows"
-    found, spent, prior = {n: StreamScores(len(blend.prior), seed=seed) for n in [*names, 'fused']}, dict.fromkeys(heads, 0.), np.array(blend.prior)
-    for some,said,seconds in said_by({n: heads[n] for n in dict.fromkeys([*names, *blend.weights])}, views, present, rows):
+    found, asked, prior = {n: StreamScores(len(blend.prior), seed=seed) for n in [*names, 'fused']}, dict.fromkeys([*names, *blend.weights]), np.array(blend.prior)
+    spent = dict.fromkeys(asked, 0.)
+    for some,said,seconds in said_by({n: heads[n] for n in asked if n in heads}, views, present, rows, {n: (others or {})[n] for n in asked if n not in heads}):
         for n,s in seconds.items(): spent[n] += s
         for n,score in found.items():
             z = blend(said) if n == 'fused' else np.where(np.isfinite(said[n]).all(1)[:,None], said[n], prior)
@@ -195,7 +201,12 @@ def head_choice(
     blend = fit_blend({fusion: said[fusion]} if fusion in said else said, y, seed)           # one view alone: its head
     return blend, f'{fusion}, as asked: {blend!r}'
 
-# %% ../nbs/65_streaming.ipynb #e983550f
+# %% ../nbs/65_streaming.ipynb #d8797c2e
+def choose_heads(fusion, heads, others, views, present, rows, codes, seed)->tuple: # Blend, a sentence
+    "How heads and other members vote, judged on some rows"
+    pieces = list(said_by(heads, views, present, rows, others))
+    return head_choice(fusion, {n: np.concatenate([p[1][n] for p in pieces]) for n in pieces[0][1]}, codes[rows], seed)
+
 def stream_heads(
     features,          # `ShardFeatures`, or {view: (N, D) array, `PartRows`, or list of files}
     codes,             # (N,) category numbers, -1: not used
@@ -208,24 +219,24 @@ def stream_heads(
     clock:Clock=None,  # notes the time of each step
     seed:int=0,        # of everything
     watch:int=8192,    # validation rows, about
+    others=None,       # name -> function from row numbers to (B, C) log-probabilities: members that were fitted before, not on the watched rows
     **options,         # of `stream_head`
 )->StreamedHeads:
     "Train the heads of a catalog, choose, measure; nothing larger than a batch is ever in memory"
     clock, groups, codes = clock or Clock(), np.arange(len(codes)) if groups is None else groups, np.asarray(codes)
     views, present = feature_views(features, present)
     learn, watched, tested = head_rows(codes, split, groups, watch, seed)
-    heads, curves = {}, {}
+    heads, curves, rows = {}, {}, dict(train=len(learn), valid=len(watched), test=len(tested))
     for name in wanted_heads(fusion, views):
         mine = {v: views[v] for v in ([name] if name in views else views)}
         with clock(name): learner = stream_head(mine, codes, split, classes, name, seed=seed, present=present, groups=groups, watch=watch, **options)
         heads[name], curves[name] = learner.model.head.cpu().eval().requires_grad_(False), learner.curves()
-    with clock('choosing'):
-        pieces = list(said_by(heads, views, present, watched[:4096]))
-        said = {n: np.concatenate([p[1][n] for p in pieces]) for n in heads}
-        blend, choice = head_choice(fusion, said, codes[watched[:4096]], seed)
-    seconds = {n: clock.steps[n] for n in heads} | {'fused': sum(clock.steps[n] for n in blend.weights)}
-    with clock('measuring'): results = measure_heads(heads, blend, views, present, tested, codes, groups, [n for n in heads if n in views], paths, seconds, seed)
-    return StreamedHeads(list(classes), heads, blend, results, {('fused' if n not in views else n): c for n,c in curves.items()}, choice, dict(train=len(learn), valid=len(watched), test=len(tested)))
+        del learner
+    with clock('choosing'): blend, choice = choose_heads(fusion, heads, others, views, present, np.sort(rng(seed, 'choice').permutation(watched)[:4096]), codes, seed)
+    names = [*(others or {}), *[n for n in heads if n in views]]
+    seconds = {n: clock.steps.get(n, 0.) for n in [*names, *heads]}; seconds['fused'] = sum(seconds[n] for n in blend.weights)
+    with clock('measuring'): results = measure_heads(heads, blend, views, present, tested, codes, groups, names, others, paths, seconds, seed)
+    return StreamedHeads(list(classes), heads, blend, results, {('fused' if n not in views else n): c for n,c in curves.items()}, choice, rows)
 
 # %% ../nbs/65_streaming.ipynb #2080f150
 class PortableWords(FixedWords):

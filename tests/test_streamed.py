@@ -47,6 +47,13 @@ def test_baselines_stream(prodclf, prepared, tmp_path):
     assert [p.name for p in (tmp_path/'s').iterdir()] == ['metrics.json']                 # the counts are gone
 
 
+def test_some_of_the_baselines(prodclf, prepared, tmp_path):
+    for more in ([], ['--stream']):
+        prodclf('baselines', prepared, '--out', tmp_path/'o', '--models', 'naive_bayes,linear_svm', '--min-per-class', 6, *more)
+        assert [r['model'] for r in metrics(tmp_path/'o')['results']] == ['naive_bayes', 'linear_svm']
+    assert "'svm' is none of" in ' '.join(prodclf('baselines', prepared, '--out', tmp_path/'o', '--models', 'svm', code=2).stderr.split())
+
+
 def test_same_seed_same_figures(prodclf, prepared, tmp_path):
     for name in 'ab': prodclf('baselines', prepared, '--out', tmp_path/name, '--stream', '--seed', 4)
     a, b = ([(r['model'], r['accuracy'], r['log_loss']) for r in metrics(tmp_path/n)['results']] for n in 'ab')
@@ -56,7 +63,7 @@ def test_same_seed_same_figures(prodclf, prepared, tmp_path):
 def test_train_streams_an_artifact(prodclf, prepared, model, tmp_path):
     out, done = model
     m = metrics(out)
-    assert m['streamed'] is True and [r['model'] for r in m['results']] == ['text', 'image', 'fused'] and 'auto chose' in m['choice']
+    assert m['streamed'] is True and [r['model'] for r in m['results']] == ['linear_svm', 'text', 'image', 'fused'] and 'auto chose' in m['choice']
     assert m['rows'] == m['rows_used'] + m['rows_quarantined'] and sum(m['splits'].values()) == m['rows_used']
     assert (out/'report.html').stat().st_size > 20_000 and 'fused' in done.stdout
     assert not [p for p in out.rglob('*') if p.suffix in ('.pkl', '.pickle', '.bin', '.pt', '.npy')]
@@ -80,7 +87,7 @@ def test_evaluate_streams_the_same_figures(prodclf, prepared, model, tmp_path):
 def test_one_view(prodclf, prepared, tmp_path):
     prodclf('train', prepared, '--out', tmp_path/'t', '--features', next((prepared/'features').iterdir()), '--image-encoder', 'none', '--epochs', 2, '--min-per-class', 6)
     m = metrics(tmp_path/'t')
-    assert [r['model'] for r in m['results']] == ['text', 'fused'] and m['streamed'] is True
+    assert [r['model'] for r in m['results']] == ['linear_svm', 'text', 'fused'] and m['streamed'] is True
 
 
 def test_honest_failures(prodclf, prepared, tmp_path):
@@ -89,5 +96,16 @@ def test_honest_failures(prodclf, prepared, tmp_path):
     assert '--text' in error_line(prodclf('baselines', prepared, '--out', tmp_path/'o', '--stream', '--text', 'title', code=1))
     assert 'prodclf embed' in error_line(prodclf('train', prepared, '--out', tmp_path/'o', '--features', tmp_path/'nothing', code=1))
     assert '--min-per-class' in error_line(prodclf('baselines', prepared, '--out', tmp_path/'o', '--stream', '--min-per-class', 10_000, code=1))
-    prodclf('train', prepared, '--out', tmp_path/'o', '--stream', '--mode', 'finetune', code=2)
     prodclf('train', prepared, '--out', tmp_path/'o', '--no-stream', '--features', tmp_path, code=2)
+
+
+def test_finetuning_streams(prodclf, prepared, tmp_path):
+    "Networks from the parts: an ordinary artifact, which the table in memory gets the same probabilities from"
+    words = ['train', prepared, '--mode', 'finetune', '--text-encoder', 'tiny', '--image-encoder', 'tiny', '--image-size', 32, '--epochs', 2, '--min-per-class', 6, '--seed', 1]
+    prodclf(*words, '--out', tmp_path/'s', '--stream')
+    m = metrics(tmp_path/'s')
+    assert m['streamed'] is True and [r['model'] for r in m['results']] == ['linear_svm', 'text', 'image', 'fused'] and 'auto chose' in m['choice']
+    assert m['rows'] == m['rows_used'] + m['rows_quarantined'] and sum(m['splits'].values()) == m['rows_used']
+    assert (tmp_path/'s'/'report.html').stat().st_size > 20_000 and not list((tmp_path/'s').glob('.counts-*'))
+    prodclf('evaluate', tmp_path/'s', prepared, '--out', tmp_path/'e')
+    assert {r['model'] for r in metrics(tmp_path/'e')['results']} == {'linear_svm', 'text', 'image', 'fused'}
