@@ -169,7 +169,7 @@ def torch_products(data, rows, workers, size):
         return [n, total]
     return epoch
 
-# %% ../nbs/82_loading.ipynb #46653180
+# %% ../nbs/82_loading.ipynb #d33e8fd0
 peers.update({'plain tensors': Peer('torch', 'pip install torch'), 'PyTorch': Peer('torch', 'pip install torch'), 'fastai': Peer('fastai', 'pip install fastai'), 'datasets': Peer('datasets', 'pip install datasets')})
 
 @bench('load', 'batches of features and products: beside plain tensors, PyTorch, fastai and datasets')
@@ -183,6 +183,7 @@ def load_contests(size)->list:
         limits = dict(memory=None, pairs=3 if size == 'full' else 1, calls=calls)
         contests += [Contest(f'from disk: {name}', arrays, (our_stream, mine), {'plain tensors': (plain_tensors, [mine])}, **limits),
                      Contest(f'from memory: {name}', arrays, (our_tensors, mine), {'plain tensors': (plain_tensors, [mine])}, **limits),
+                     Contest(f'from memory: {name}', arrays, (our_tensors, mine), {'fastai': slow['fastai']}, **limits | (dict(pairs=1, calls=1) if many else {})),
                      Contest(f'from disk: {name}', arrays, (our_stream, mine), slow, **limits | (dict(pairs=1, calls=1) if many else {}))]
     for workers in (0, 1, 2):
         mine = dict(rows=4000 if size == 'full' else 200, workers=workers, size=224)
@@ -192,6 +193,7 @@ def load_contests(size)->list:
 def rates(
     rows,  # what `run_bench` returned
 )->pd.DataFrame:
-    "Products a second instead of seconds"
+    "Products and megabytes of files a second, and microseconds of processor time a product"
     t = pd.DataFrame(rows)
-    return pd.DataFrame({'': t.what, 'beside': t.peer, 'ours, rows/s': t.rows/t.ours_seconds, 'theirs, rows/s': t.peer_rows/t.peer_seconds, 'times faster': t.ratio, 'ours, MB': t.ours_mb, 'theirs, MB': t.peer_mb, 'agree': t.agreement, 'note': t.note})
+    return pd.DataFrame({'': t.what, 'beside': t.peer, 'ours, rows/s': t.rows/t.ours_seconds, 'theirs, rows/s': t.peer_rows/t.peer_seconds, 'ours, MB/s': t.data_mb/t.ours_seconds, 'times faster': t.ratio,
+                         'ours, CPU µs/row': 1e6*t.ours_cpu/t.rows, 'theirs, CPU µs/row': 1e6*t.peer_cpu/t.peer_rows, 'ours, MB': t.ours_mb, 'theirs, MB': t.peer_mb, 'agree': t.agreement, 'note': t.note})

@@ -33,7 +33,7 @@ def our_prepare(data, rows, workers):
     here = Path(data['rows'].filename).parent
     def call():
         with tempfile.TemporaryDirectory(dir=here) as out:
-            shards = prepare(here/'shop', Path(out)/'shop', rules=Rules(part_rows=max(8, min(8192, rows//12))), workers=workers, limit=rows)
+            shards = prepare(here/'shop', Path(out)/'shop', rules=Rules(part_rows=max(8, min(8192, rows//24))), workers=workers, limit=rows)
             return [len(shards), sum(p.pictures for p in shards.parts)]
     return call
 
@@ -142,7 +142,7 @@ peers |= {'datasets': Peer('datasets', 'pip install datasets'), 'Ray Data': Peer
 def prepare_contests(size)->list:
     "Photos and words, one worker and two, and growth"
     full = size == 'full'
-    n, many, side, sizes = (1500, 6000, 1200, (10_000, 100_000, 1_000_000)) if full else (48, 48, 480, (2000,))
+    n, many, side, sizes = (1500, 12_000, 1200, (10_000, 100_000, 1_000_000)) if full else (48, 48, 480, (2000,))
     photos, loops = lambda rows: (write_raw, dict(rows=rows, side=side, workers=2 if full else 1)), {'Pillow, whole': 'whole', 'Pillow, thumbnail': 'thumbnail', 'Pillow, draft': 'draft'}
     common = dict(memory=None, seconds=3600, comparable=False, pairs=3 if full else 1)
     def against(what, arrays, rows, workers, photos, more=None, **kw):

@@ -211,7 +211,7 @@ def test_two_processes_one_folder(serve, tmp_path):
 
 def test_interrupted(serve, tmp_path):
     "Ctrl-C ends the run soon, keeps the pieces, and the next call goes on"
-    server = serve({'a': os.urandom(2_000_000)}, pause=.01)
+    server = serve({'a': os.urandom(2_000_000)}, pause=.2)
     p = process(server.plan(), tmp_path/'out')
     while not (part := tmp_path/'out'/'a.part').exists() or part.stat().st_size < 100_000:
         assert p.poll() is None, p.communicate(); time.sleep(.02)
