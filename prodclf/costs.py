@@ -45,7 +45,7 @@ def slope(
     each = max((seconds[1]-seconds[0])/(sizes[1]-sizes[0]), 1e-9)
     return each, max(seconds[0]-each*sizes[0], 0.)
 
-# %% ../nbs/74_costs.ipynb #9159d5f8
+# %% ../nbs/74_costs.ipynb #e895e5ef
 def command(
     *words,   # of `prodclf`, with --out
 )->dict: # its metrics.json
@@ -57,35 +57,37 @@ def command(
 
 def folder_bytes(folder, pattern='*')->int: return sum(f.stat().st_size for f in Path(folder).rglob(pattern) if f.is_file())
 
+# %% ../nbs/74_costs.ipynb #ce9436b9
 def run_stages(
     place,           # folder to work in
     rows:int,        # products
     pictures:int,    # photos, in a shop of their own
+    more:int,        # products of a larger shop, for what begins with a fit on a sample, or has larger batches in a large catalog
     choices:dict,    # classes, side, text, image
 )->dict: # stage -> (items, seconds, bytes)
-    "Every stage once, on a little shop"
-    place, text, image, found = Path(place), choices['text'], choices['image'], {}
-    write_generated(place/'words', rows, choices['classes'], form='csv', dirt=0)
+    "Every stage once, on little shops"
+    place, text, image, found, common = Path(place), choices['text'], choices['image'], {}, ('--min-per-class', 1)
+    for name,n in dict(words=rows, more=more).items(): write_generated(place/name, n, choices['classes'], form='csv', dirt=0)
     if pictures: write_generated(place/'photos', pictures, choices['classes'], 1., 'csv', side=choices['side'], dirt=0)
     seconds = command('prepare', place/'words', '--out', place/'shop', '--workers', 1)['seconds']
     found['prepare words'] = rows, seconds, folder_bytes(place/'shop', '*.parquet')
-    seconds = command('embed', place/'shop', '--text-encoder', text, '--image-encoder', 'none', '--workers', 0, '--out', place/'vectors')['seconds']
-    found['embed words'] = rows, seconds, folder_bytes(place/'vectors', 'text-*.npy')
     if pictures:
         seconds = command('prepare', place/'photos', '--out', place/'pictures', '--workers', 1)['seconds']
         found['prepare pictures'] = pictures, seconds, folder_bytes(place/'pictures', '*.tar')
         seconds = command('embed', place/'pictures', '--text-encoder', 'none', '--image-encoder', image, '--workers', 0, '--out', place/'looks')['seconds']
         found['embed pictures'] = pictures, seconds, folder_bytes(place/'looks', 'image-*.npy')
-    common = '--min-per-class', 1
-    found['baselines'] = rows, command('baselines', place/'shop', '--stream', '--out', place/'baselines', *common)['steps']['fitting'], 0
-    done = command('train', place/'shop', '--stream', '--features', place/'vectors', '--epochs', 1, '--out', place/'model', *common)
-    counting = done['steps'].get('linear_svm', 0.)
-    found['train words'], found['train'] = (rows, counting, 0), (rows, done['seconds']-counting, 0)
+    for stage,which in {'baselines': [], 'train words': ['--models', 'linear_svm']}.items():
+        found[stage] = rows, command('baselines', place/'shop', '--stream', '--out', place/'baselines', *which, *common)['steps']['fitting'], 0
+    encode = lambda shop, out: command('embed', place/shop, '--text-encoder', text, '--image-encoder', 'none', '--workers', 0, '--out', place/out)['seconds']
+    encode('shop', 'vectors'); command('prepare', place/'more', '--out', place/'wide')
+    found['embed words'] = more, encode('wide', 'wider'), folder_bytes(place/'wider', 'text-*.npy')
+    done = command('train', place/'wide', '--stream', '--features', place/'wider', '--epochs', 1, '--batch-size', 1024, '--out', place/'model', *common)
+    found['train'] = more, done['seconds'] - done['steps'].get('linear_svm', 0.), 0
     asked = command('active', place/'shop', '--features', place/'vectors', '--strategy', 'margin', '--rounds', 1, '--initial', 500, '--batch', 100, '--out', place/'asked', *common)
     found['active'] = rows, asked['round_seconds']['margin'], 0
     return found
 
-# %% ../nbs/74_costs.ipynb #4070e6d3
+# %% ../nbs/74_costs.ipynb #4e65761b
 items = {'prepare words': 'product', 'prepare pictures': 'picture', 'embed words': 'product', 'embed pictures': 'picture', 'baselines': 'product and pass', 'train words': 'product and pass', 'train': 'product and epoch', 'active': 'product and round'}
 word_passes = lambda n: min(max(round(150_000/n), 2), 15)                     # the default of `streamed`
 passes = {'baselines': word_passes, 'train words': word_passes, 'train': lambda n: min(max(round(2e6/n), 3), 30)}   # and of `streaming`
@@ -97,15 +99,16 @@ def measure_rates(
     text:str='words',         # text encoder, as `prodclf embed` takes it
     image:str='descriptors',  # image encoder
     sizes:tuple=(2_000, 12_000), # products of the two runs
+    large:tuple=(24_000, 72_000), # of their larger shops: more than the 20,000 texts that 'words' are fitted on
     photos:tuple=(40, 200),   # pictures of the two runs
     again:bool=False,         # measure even where it was measured before
 )->dict: # stage -> Rate
-    "Time all stages on this machine, or read what was measured before; takes a minute or two"
+    "Time all stages on this machine, or read what was measured before; takes some three minutes"
     choices, machine = dict(classes=classes, side=side, text=text, image=image), this_machine()
-    file = cache_folder('rates')/f'{digest(choices, sizes, photos, machine)[:16]}.json'
+    file = cache_folder('rates')/f'{digest(2, choices, sizes, large, photos, machine)[:16]}.json'
     if file.exists() and not again: return {r['stage']: Rate(**r) for r in json.loads(file.read_text())['rates']}
     with tempfile.TemporaryDirectory() as d:
-        runs = [run_stages(Path(d)/str(n), n, p, choices) for n,p in progress(list(zip(sizes, photos)), text='timing the stages', unit=' run', delay=0)]
+        runs = [run_stages(Path(d)/str(n), n, p, m, choices) for n,p,m in progress(list(zip(sizes, photos, large)), text='timing the stages', unit=' run', delay=0)]
     rates = {}
     for stage in runs[0]:
         (n, s, b), (m, t, c) = (r[stage] for r in runs)
