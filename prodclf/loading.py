@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['write_features', 'our_stream', 'our_tensors', 'plain_tensors', 'stock_loader', 'face_datasets', 'noise_photos',
-           'write_products', 'our_products', 'torch_products', 'load_contests', 'rates']
+           'write_products', 'our_products', 'torch_products', 'load_contests']
 
 # %% ../nbs/82_loading.ipynb #ff56dada
 import io
 from pathlib import Path
 import numpy as np
-import pandas as pd
 from .core import rng
 from .measuring import Contest, Peer
 from .bench import bench, benches, peers
@@ -189,11 +188,3 @@ def load_contests(size)->list:
         mine = dict(rows=4000 if size == 'full' else 200, workers=workers, size=224)
         contests.append(Contest(f"products with pictures: {mine['rows']:,}, {workers} workers", (write_products, dict(rows=mine['rows'])), (our_products, mine), {'PyTorch': (torch_products, [mine])}, memory=None, pairs=3 if size == 'full' else 1))
     return contests
-
-def rates(
-    rows,  # what `run_bench` returned
-)->pd.DataFrame:
-    "Products and megabytes of files a second, and microseconds of processor time a product"
-    t = pd.DataFrame(rows)
-    return pd.DataFrame({'': t.what, 'beside': t.peer, 'ours, rows/s': t.rows/t.ours_seconds, 'theirs, rows/s': t.peer_rows/t.peer_seconds, 'ours, MB/s': t.data_mb/t.ours_seconds, 'times faster': t.ratio,
-                         'ours, CPU µs/row': 1e6*t.ours_cpu/t.rows, 'theirs, CPU µs/row': 1e6*t.peer_cpu/t.peer_rows, 'ours, MB': t.ours_mb, 'theirs, MB': t.peer_mb, 'agree': t.agreement, 'note': t.note})

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Settings', 'make_encoders', 'train_frozen', 'train_network', 'counted_words', 'frozen_beside', 'renamed',
-           'needed_only', 'train_finetuned', 'measure', 'Training', 'compared', 'train_classifier']
+           'needed_only', 'trained_networks', 'train_finetuned', 'measure', 'Training', 'compared', 'train_classifier']
 
 # %% ../nbs/72_training.ipynb #1adf7be9
 import copy, time
@@ -147,6 +147,26 @@ def needed_only(
     predictor.encoders = {k: e for k,e in predictor.encoders.items() if k in used}
     return predictor
 
+# %% ../nbs/72_training.ipynb #72a0b0c0
+def trained_networks(
+    encoders:dict,      # 'text' and 'image'; one that a network has taught takes the place of the plain one
+    settings:Settings,  # how
+    clock:Clock,        # notes the time of each network
+    train,              # function from 'text', 'image' or the name of a fusion to a `ProductLearner`
+): # name of the joint network, members, the encoders that feed them, learning curves
+    "Words alone, pictures alone, both: each a network, the joint one last"
+    network = settings.fusion if settings.fusion not in ('auto', 'blend') else 'gated'
+    wanted = [*encoders] if len(encoders) == 1 else [*([] if settings.skip_single else encoders), network]
+    members, kept, curves = {}, {}, {}
+    for name in wanted:
+        with clock(name): learner = train(name)
+        model, curves['fused' if name == network else name] = learner.model.cpu().eval(), learner.curves()
+        if name in encoders: encoders[name] = getattr(model, name)                       # what it learned, for the fused network
+        members[name] = Member(model.head, {v: f'{v}-{name}' for v in model.head.dims})
+        kept |= {f'{v}-{name}': getattr(model, v).eval() for v in model.head.dims}
+        del learner
+    return network, members, kept, curves
+
 # %% ../nbs/72_training.ipynb #e3da91a3
 def train_finetuned(
     train, valid,       # product tables
@@ -158,15 +178,8 @@ def train_finetuned(
     "Train the networks, with all processes of torchrun where there are several; then, in the first one alone, count the words and choose on the validation rows"
     from prodclf.distributed import alone
     encoders = {v: e for v,e in make_encoders(settings, train.text.tolist()).items() if train[v].notna().any()}
-    network = settings.fusion if settings.fusion not in ('auto', 'blend') else 'gated'
-    wanted = [*encoders] if len(encoders) == 1 else [*([] if settings.skip_single else encoders), network]
-    members, kept, curves, said, lexical, frozen = {}, {}, {}, {}, None, None
-    for name in wanted:
-        with clock(name): learner, _ = train_network(train, valid, classes, settings, encoders, name)
-        model, curves['fused' if name == network else name] = learner.model.cpu().eval(), learner.curves()
-        if name in encoders: encoders[name] = getattr(model, name)                       # what it learned, for the fused network
-        members[name] = Member(model.head, {v: f'{v}-{name}' for v in model.head.dims})
-        kept |= {f'{v}-{name}': getattr(model, v).eval() for v in model.head.dims}
+    said, lexical, frozen = {}, None, None
+    network, members, kept, curves = trained_networks(encoders, settings, clock, lambda name: train_network(train, valid, classes, settings, encoders, name)[0])
     alone()
     networks = list(members)
     if settings.fusion in ('auto', 'blend') and all(e.name != 'tiny' for e in encoders.values()):

@@ -16,7 +16,7 @@ import numpy as np, pandas as pd
 from .core import Clock, ProdclfError, progress, rng
 from .embedding import ShardFeatures
 from .export import Member, Predictor
-from .opponents import HashedLexical, StreamScores, catalog_paths
+from .opponents import HashedLexical, StreamScores, catalog_paths, enough_classes
 from .shards import Shards
 from .streamed import KnownWords, NoWords, columns_within, count_texts, fit_linear, recipes, set_temperature
 from .streaming import StreamedHeads, feature_views, head_rows, portable_encoder, said_by, stream_heads
@@ -119,8 +119,7 @@ def train_streamed(
     **options,               # of `stream_head`: epochs, bs, loss, device …
 )->Wholesale:
     "Train, choose and measure members, and join them with their encoders; raises `ProdclfError` for fewer than two categories"
-    clock, classes = clock or Clock(), shards.classes(least)
-    if len(classes) < 2: raise ProdclfError(f'{shards.folder}: {len(classes)} of {len(shards.labels)} categories have {least} products or more. Remedy: a smaller --min-per-class, or prepare with the right --label')
+    clock, classes = clock or Clock(), enough_classes(shards, least)
     with clock('reading'): codes, groups, split, paths = shards.codes(classes), shards.groups(), shards.split(valid, test, seed), catalog_paths(shards, classes)
     learn, watched, tested = head_rows(codes, split, groups, seed=seed)
     some = np.sort(rng(seed, 'report').choice(tested, min(show, len(tested)), replace=False))
