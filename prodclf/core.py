@@ -18,15 +18,29 @@ class ProdclfError(ValueError):
     "A mistake in the input that the user can mend; the message names the place and the remedy"
 
 # %% ../nbs/00_core.ipynb #81ec09d5
-extras = dict(timm='timm', tensorboard='tracking', wandb='tracking', fastapi='serve', uvicorn='serve', onnx='onnx',
-              onnxruntime='onnx', tensorflow='tensorflow', ray='cluster', ipywidgets='notebook', anywidget='notebook')
+extras = dict(
+    timm='timm',
+    tensorboard='tracking',
+    wandb='tracking',
+    fastapi='serve',
+    uvicorn='serve',
+    onnx='onnx',
+    onnxruntime='onnx',
+    tensorflow='tensorflow',
+    ray='cluster',
+    ipywidgets='notebook',
+    anywidget='notebook',
+)
+
 
 def need(
-    name:str,        # importable name, such as 'onnxruntime'
-    extra:str=None,  # the extra of this project that installs it; looked up when not given
+    name: str,  # importable name, such as 'onnxruntime'
+    extra: str = None,  # the extra of this project that installs it; looked up when not given
 ):
-    "Import an optional module; raises `ProdclfError` that names the extra to install when it is absent"
-    try: return importlib.import_module(name)
+    """Import an optional module; raises `ProdclfError` that names the extra to install when it is
+    absent"""
+    try:
+        return importlib.import_module(name)
     except ImportError as e:
         extra = extra or extras.get(name.split('.')[0])
         remedy = f"pip install 'prodclf[{extra}]'" if extra else f'pip install {name}'
@@ -35,40 +49,57 @@ def need(
 # %% ../nbs/00_core.ipynb #41a25e7b
 def digest(
     *parts,  # str, bytes, numbers, or anything JSON can write (dicts are written with sorted keys)
-    size:int=16,  # bytes; the result has twice as many hexadecimal characters
-)->str:
+    size: int = 16,  # bytes; the result has twice as many hexadecimal characters
+) -> str:
     "A stable BLAKE2b fingerprint of `parts`, equal on every platform and in every process"
     h = hashlib.blake2b(digest_size=size)
     for part in parts:
-        raw = part if isinstance(part, (bytes, bytearray, memoryview)) else json.dumps(part, sort_keys=True, default=str).encode()
-        h.update(len(raw).to_bytes(8, 'little')); h.update(raw)
+        raw = (
+            part
+            if isinstance(part, (bytes, bytearray, memoryview))
+            else json.dumps(part, sort_keys=True, default=str).encode()
+        )
+        h.update(len(raw).to_bytes(8, 'little'))
+        h.update(raw)
     return h.hexdigest()
 
 # %% ../nbs/00_core.ipynb #60d97b18
 def rng(
-    seed:int,  # the seed a user gave
-    *names,    # what this stream of numbers is for; other names, other numbers
-)->np.random.Generator:
+    seed: int,  # the seed a user gave
+    *names,  # what this stream of numbers is for; other names, other numbers
+) -> np.random.Generator:
     "An independent NumPy generator (PCG64) for a seed and a purpose"
-    return np.random.Generator(np.random.PCG64(int(digest(int(seed), *[str(n) for n in names], size=8), 16)))
+    return np.random.Generator(
+        np.random.PCG64(int(digest(int(seed), *[str(n) for n in names], size=8), 16))
+    )
 
 # %% ../nbs/00_core.ipynb #1d03e2b7
 def seed_everything(
-    seed:int,  # any integer
+    seed: int,  # any integer
 ):
     "Seed Python's and NumPy's global generators, and torch's where torch is already imported"
-    random.seed(seed); np.random.seed(seed % 2**32)
-    if 'torch' in sys.modules: sys.modules['torch'].manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    if 'torch' in sys.modules:
+        sys.modules['torch'].manual_seed(seed)
 
 # %% ../nbs/00_core.ipynb #ab7fed4f
 def cache_folder(
-    *names:str,  # sub-folders, created when missing
-)->Path:
+    *names: str,  # sub-folders, created when missing
+) -> Path:
     "The folder for what can be computed again: `$PRODCLF_HOME`, else `~/.cache/prodclf`"
-    root = os.environ.get('PRODCLF_HOME') or Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'prodclf'
+    root = (
+        os.environ.get('PRODCLF_HOME')
+        or Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'prodclf'
+    )
     folder = Path(root).expanduser().joinpath(*names)
-    try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e: raise ProdclfError(f'cannot write to the cache folder ({e.strerror}). Remedy: set PRODCLF_HOME to a folder that can be written') from e
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ProdclfError(
+            f'cannot write to the cache folder ({e.strerror}). Remedy: set PRODCLF_HOME to a '
+            'folder that can be written'
+        ) from e
     return folder
 
 # %% ../nbs/00_core.ipynb #80fd3b24
@@ -76,55 +107,86 @@ def cache_folder(
 def atomic_path(
     path,  # where the file shall be in the end
 ):
-    "Give a temporary path in the same folder; move it to `path` if the block ends well, remove it if not"
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    """Give a temporary path in the same folder; move it to `path` if the block ends well, remove it
+    if not"""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.{time.monotonic_ns()}.part')
     try:
         yield temporary
         os.replace(temporary, path)
-    finally: temporary.unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+
 
 def write_json(
-    path,   # file to write
+    path,  # file to write
     value,  # what to write; NumPy numbers and arrays become plain ones
 ):
     "Write JSON atomically, readable by a person; NaN becomes null"
-    with atomic_path(path) as p: p.write_text(json.dumps(plain(value), indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
+    with atomic_path(path) as p:
+        p.write_text(
+            json.dumps(plain(value), indent=1, ensure_ascii=False) + '\n', encoding='utf-8'
+        )
 
 # %% ../nbs/00_core.ipynb #e0c93c6b
 def plain(
     value,  # nested dicts, lists, NumPy values, paths
 ):
     "The same value in plain Python types that JSON can hold; NaN and infinities become None"
-    if isinstance(value, dict): return {str(k): plain(v) for k,v in value.items()}
-    if isinstance(value, (list, tuple, set)): return [plain(v) for v in value]
-    if isinstance(value, np.ndarray): return plain(value.tolist())
-    if isinstance(value, np.generic): value = value.item()
-    if isinstance(value, float) and not np.isfinite(value): return None
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
     return str(value) if isinstance(value, Path) else value
 
 # %% ../nbs/00_core.ipynb #6eea8b21
 class Clock:
     "Named durations in seconds: `with clock('encode text'): …`"
-    def __init__(self): self.start, self.steps = time.perf_counter(), {}
+
+    def __init__(self):
+        self.start, self.steps = time.perf_counter(), {}
+
     @property
-    def total(self)->float: return time.perf_counter() - self.start
+    def total(self) -> float:
+        return time.perf_counter() - self.start
+
     @contextmanager
-    def __call__(self, name:str):
+    def __call__(self, name: str):
         t = time.perf_counter()
-        try: yield self
-        finally: self.steps[name] = self.steps.get(name, 0.) + time.perf_counter() - t
-    def __repr__(self): return ', '.join(f'{k} {v:.1f} s' for k,v in self.steps.items()) or 'nothing timed yet'
+        try:
+            yield self
+        finally:
+            self.steps[name] = self.steps.get(name, 0.0) + time.perf_counter() - t
+
+    def __repr__(self):
+        return ', '.join(f'{k} {v:.1f} s' for k, v in self.steps.items()) or 'nothing timed yet'
 
 # %% ../nbs/00_core.ipynb #434d65aa
 def progress(
-    items,             # any iterable
-    total:int=None,    # how many, when `len` does not know
-    text:str='',       # what is happening
-    unit:str='it',     # of what
-    delay:float=2.,    # seconds before the bar shows itself
+    items,  # any iterable
+    total: int = None,  # how many, when `len` does not know
+    text: str = '',  # what is happening
+    unit: str = 'it',  # of what
+    delay: float = 2.0,  # seconds before the bar shows itself
 ):
-    "Iterate with a progress bar on standard error, once the work has taken longer than `delay` seconds"
+    """Iterate with a progress bar on standard error, once the work has taken longer than `delay`
+    seconds"""
     from tqdm import tqdm
-    return tqdm(items, total=total, desc=text, unit=unit, delay=delay, leave=False, dynamic_ncols=True,
-                disable=bool(os.environ.get('PRODCLF_QUIET')))
+
+    return tqdm(
+        items,
+        total=total,
+        desc=text,
+        unit=unit,
+        delay=delay,
+        leave=False,
+        dynamic_ncols=True,
+        disable=bool(os.environ.get('PRODCLF_QUIET')),
+    )

@@ -13,12 +13,12 @@ from pathlib import Path
 import pandas as pd
 warnings.filterwarnings('ignore')
 import torch; torch.set_num_threads(1)
-from prodclf.active import compare_strategies
-from prodclf.oracle import Replay
-from prodclf.pool import Pool
-from prodclf.sample import sample_catalog
-from prodclf.space import make_space
-from prodclf.splits import split
+from prodclf.active.loop import compare_strategies
+from prodclf.active.oracle import Replay
+from prodclf.active.pool import Pool
+from prodclf.sample.shop import sample_catalog
+from prodclf.active.feature_space import make_space
+from prodclf.data.splits import split
 
 folder, wanted, dice = Path(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
 train, valid, test = split(sample_catalog(n=700, seed=9), test_size=.3, valid_size=.05, seed=1)
@@ -62,7 +62,7 @@ def test_killed_loops_give_the_same_curve(tmp_path, home):
 @pytest.fixture(scope='module')
 def shop(tmp_path_factory):
     "A user's folder, and the truth"
-    from prodclf.sample import write_sample
+    from prodclf.sample.shop import write_sample
     folder = tmp_path_factory.mktemp('shop')
     write_sample(folder, n=400, seed=6)
     table = pd.read_csv(folder/'products.csv')

@@ -12,7 +12,7 @@ classes = 512
 def write_large(out, rows, width=64, part_rows=8192, seed=0):
     "A prepared folder and the features of one view, drawn: a cloud for each of 512 categories, the commonest some eighty times the rarest"
     from prodclf.core import rng, write_json
-    from prodclf.shards import write_manifest, write_part, Shards
+    from prodclf.data.dataset import write_manifest, write_part, Shards
     out, place = Path(out), Path(out)/'features'/'drawn'
     place.mkdir(parents=True)
     draw = rng(seed, 'large')
@@ -49,9 +49,9 @@ def asked_in(out):
 
 def test_the_streamed_loop_asks_what_the_loop_in_memory_asks(folder, prodclf, tmp_path):
     "Same features, same splits: the same products in the same order, the same curve to 1e-6"
-    from prodclf.active import compare_strategies
-    from prodclf.asking import stored_features, stored_work
-    from prodclf.space import Space
+    from prodclf.active.loop import compare_strategies
+    from prodclf.cli.label import stored_features, stored_work
+    from prodclf.active.feature_space import Space
     words = ['active', folder, '--strategy', 'auto,margin,entropy', '--initial', 200, '--batch', 100, '--rounds', 2, '--seeds', '1', '--min-per-class', 4, '--uncertainty-threshold', .2]
     done = prodclf(*words, '--out', tmp_path/'disk')
     assert 'they stay on disk' in done.stderr and 'saved against chance' in done.stdout
@@ -92,11 +92,11 @@ measured = '''
 import sys
 from pathlib import Path
 from prodclf.core import Clock
-from prodclf.asking import replay, stored_features, stored_work
+from prodclf.cli.label import replay, stored_features, stored_work
 def status(key): return next(int(l.split()[1])//1024 for l in open('/proc/self/status') if l.startswith(key))
-import prodclf.active, prodclf.embedding, prodclf.plots, prodclf.scaling, sklearn.cluster
+import prodclf.active.loop, prodclf.encoders.embeddings, prodclf.evaluate.plots, prodclf.cli.data, sklearn.cluster
 import numpy as np
-prodclf.active.fit_head(np.eye(4, dtype=np.float32), np.arange(4) % 2, 2)            # torch loads some eighty megabytes with its first fit
+prodclf.active.loop.fit_head(np.eye(4, dtype=np.float32), np.arange(4) % 2, 2)            # torch loads some eighty megabytes with its first fit
 start = status('VmHWM')
 out = Path(sys.argv[2])
 replay(stored_work(stored_features(Path(sys.argv[1])), [0], .2, False, 10, 100_000), out, Clock(), ['margin'], [0], None, rounds=1, n=1000, initial=1000, scatter=True, threshold=None, l2=.1, random_rounds=None, candidates=50_000)

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from prodclf.catalog import Reading, iter_catalog, product_columns, read_catalog, require_classes, write_catalog
+from prodclf.data.catalog import Reading, iter_catalog, product_columns, read_catalog, require_classes, write_catalog
 from prodclf.core import ProdclfError
-from prodclf.pictures import check_image, load_image
-from prodclf.splits import split
-from prodclf.words import clean_text
+from prodclf.data.images import check_image, load_image
+from prodclf.data.splits import split
+from prodclf.data.text import clean_text
 
 
 def encoded(im, kind, **kw):
@@ -311,7 +311,7 @@ def test_bad_picture_is_quarantined(shop, name):
 def test_bomb_is_refused_by_its_header():
     code = '''
 import resource, sys
-from prodclf.pictures import check_image
+from prodclf.data.images import check_image
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(check_image(sys.argv[1])); assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000'''
     import tempfile, os
@@ -361,5 +361,5 @@ def test_cleaning_twice_changes_nothing():
         assert clean_text(once, 25) == once and len(once) <= 25
 
 def test_catalog_needs_no_torch():
-    out = subprocess.run([sys.executable, '-c', 'import sys, prodclf.catalog, prodclf.splits; print("torch" in sys.modules)'], capture_output=True, text=True)
+    out = subprocess.run([sys.executable, '-c', 'import sys, prodclf.data.catalog, prodclf.data.splits; print("torch" in sys.modules)'], capture_output=True, text=True)
     assert out.stdout.strip() == 'False', out.stderr

@@ -16,7 +16,7 @@ def error_line(done):
 @pytest.fixture(scope='session')
 def shop(tmp_path_factory):
     "A user's own folder: products.csv with dirt in it, and images/"
-    from prodclf.sample import write_sample
+    from prodclf.sample.shop import write_sample
     folder = tmp_path_factory.mktemp('shop')
     write_sample(folder, n=500, seed=3, dirt=.1)
     return folder
@@ -31,7 +31,7 @@ def trained(prodclf, shop, tmp_path_factory):
 
 
 def test_help_is_light():
-    code = "import sys; sys.argv=['prodclf', '--help']\nfrom prodclf.cli import main\ntry: main()\nexcept SystemExit as e: print('exit', e.code)\nprint([m for m in ('torch', 'pandas', 'sklearn', 'fastai', 'numpy') if m in sys.modules])"
+    code = "import sys; sys.argv=['prodclf', '--help']\nfrom prodclf.cli.main import main\ntry: main()\nexcept SystemExit as e: print('exit', e.code)\nprint([m for m in ('torch', 'pandas', 'sklearn', 'fastai', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.strip().endswith('[]'), done.stdout
     for verb in ('demo', 'baselines', 'train', 'evaluate', 'predict'): assert verb in done.stdout
@@ -143,7 +143,7 @@ def test_demo_without_a_network(prodclf, home, tmp_path):
     namespace = ['unshare', '-rn'] if shutil.which('unshare') and subprocess.run(['unshare', '-rn', 'true'], capture_output=True).returncode == 0 else []
     import os
     env = {k: v for k, v in os.environ.items() if not k.startswith('HF_')} | {'PRODCLF_HOME': str(home)}
-    done = subprocess.run([*namespace, sys.executable, '-m', 'prodclf.cli', 'demo', '--out', str(tmp_path/'d'), '--n', '600', '--epochs', '2'], env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*namespace, sys.executable, '-m', 'prodclf.cli.main', 'demo', '--out', str(tmp_path/'d'), '--n', '600', '--epochs', '2'], env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     m = json.loads((tmp_path/'d'/'metrics.json').read_text())
     assert {'logistic_regression', 'linear_svm', 'random_forest', 'naive_bayes', 'text', 'image', 'fused'} == {r['model'] for r in m['results']}

@@ -18,10 +18,10 @@ place = tempfile.mkdtemp(prefix='ray')          # short: it holds sockets
 os.environ.update(RAY_TMPDIR=place, RAY_USAGE_STATS_ENABLED='0', RAY_DEDUP_LOGS_SKIP_REGEX='.', RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO='0', PRODCLF_QUIET='1')
 ray = pytest.importorskip('ray', reason="Ray is not installed: pip install 'prodclf[cluster]'")
 
-from prodclf.cluster import ray_runner  # noqa: E402
+from prodclf.data.ray import ray_runner  # noqa: E402
 from prodclf.core import ProdclfError  # noqa: E402
-from prodclf.embedding import embed  # noqa: E402
-from prodclf.prepare import Job, Rules, prepare  # noqa: E402
+from prodclf.encoders.embeddings import embed  # noqa: E402
+from prodclf.data.prepare import Job, Rules, prepare  # noqa: E402
 
 rules = Rules(part_rows=24)
 

@@ -33,12 +33,12 @@ def shop_learner(bs, store, rows=None, gaps=False, **options):
     "Words and pictures, tiny encoders, nothing random in the network"
     torch, Watch = learners()
     import pandas as pd
-    from prodclf.blocks import product_dataloaders
-    from prodclf.image import image_encoder
-    from prodclf.learner import product_learner
-    from prodclf.sample import sample_catalog
-    from prodclf.splits import split
-    from prodclf.text import text_encoder
+    from prodclf.models.dataloaders import product_dataloaders
+    from prodclf.encoders.image import image_encoder
+    from prodclf.models.learner import product_learner
+    from prodclf.sample.shop import sample_catalog
+    from prodclf.data.splits import split
+    from prodclf.encoders.text import text_encoder
     shop = sample_catalog(n=150, seed=3)
     train, valid, _ = split(shop[shop.label.map(shop.label.value_counts()) >= 4].reset_index(drop=True), seed=3)
     if rows: train = pd.concat([train, train], ignore_index=True).head(rows)
@@ -69,12 +69,12 @@ def plain_learner(bs, rows=50, dropout=0., stream=False, norm=False, accumulate=
     "A head on features whose first column is the row number"
     torch, Watch = learners()
     from fastai.data.core import DataLoaders
-    from prodclf.blocks import FeatureLoader
-    from prodclf.callbacks import Accumulate, History, KeepBest, Seeded
-    from prodclf.fusion import fusion_head
-    from prodclf.learner import ProductClassifier, ProductLearner, product_metrics
-    from prodclf.loader import StreamFeatures
-    from prodclf.losses import product_loss
+    from prodclf.models.dataloaders import FeatureLoader
+    from prodclf.models.callbacks import Accumulate, History, KeepBest, Seeded
+    from prodclf.models.fusion import fusion_head
+    from prodclf.models.learner import ProductClassifier, ProductLearner, product_metrics
+    from prodclf.models.loader import StreamFeatures
+    from prodclf.models.losses import product_loss
     r = np.random.default_rng(0)
     x, y = r.normal(size=(rows+valid_rows, 8)).astype(np.float32), r.integers(0, 4, rows+valid_rows)
     x[:,1] += y; x[:,0] = np.arange(len(x))/1000
@@ -116,7 +116,7 @@ def read(folder, name, who=0):
 
 def script(kind, out):
     from prodclf.core import ProdclfError
-    from prodclf.distributed import leave, world
+    from prodclf.models.distributed import leave, world
     rank, size, _ = world()
     if kind == 'shop':
         for name in shop_stories: write(out, name, rank, told(*shop_run(name, size, f'{out}/store')))
@@ -143,9 +143,9 @@ def script(kind, out):
         except ProdclfError as e: sys.exit(f'prodclf: {e}')
 
 def command(out):
-    "`prodclf train`, as `torchrun -m prodclf.cli` runs it"
-    from prodclf.cli import main
-    from prodclf.sample import sample_catalog
+    "`prodclf train`, as `torchrun -m prodclf.cli.main` runs it"
+    from prodclf.cli.main import main
+    from prodclf.sample.shop import sample_catalog
     if os.environ['RANK'] == '0':
         shop = sample_catalog(n=300, seed=1)
         shop[shop.label.map(shop.label.value_counts()) >= 10].drop(columns='image').to_csv(f'{out}/part.csv', index=False)
@@ -181,7 +181,7 @@ def two(tmp_path_factory):
 @pytest.fixture(scope='module')
 def three(tmp_path_factory):
     "Three processes with plain environment variables, the last of which kills itself in the end"
-    from prodclf.distributed import launch
+    from prodclf.models.distributed import launch
     folder = tmp_path_factory.mktemp('three')
     return folder, launch([sys.executable, here, 'plain', folder], processes=3, timeout=240)
 

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.embedding import ShardFeatures, embed
-from prodclf.prepare import Rules, prepare
+from prodclf.encoders.embeddings import ShardFeatures, embed
+from prodclf.data.prepare import Rules, prepare
 
 kills = int(os.environ.get('PRODCLF_KILLS', 2))
 plain = dict(text='words', image='descriptors', dim=8)
 environment = {**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'}
 script = '''
 import sys
-from prodclf.embedding import embed
+from prodclf.encoders.embeddings import embed
 if __name__ == '__main__':
     print('ready', flush=True)
     print(embed(sys.argv[1], sys.argv[2], text='words', image='descriptors', dim=8, workers=int(sys.argv[3])), flush=True)
@@ -103,7 +103,7 @@ def test_memory_is_bounded(tmp_path):
     (tmp_path/'features.json').write_text(json.dumps(dict(format=1, views=dict(text=about))))
     code = f'''
 import sys, numpy as np, psutil
-from prodclf.embedding import ShardFeatures
+from prodclf.encoders.embeddings import ShardFeatures
 x = ShardFeatures({str(tmp_path)!r}).view('text'); x.keep = 2**26
 before, most = psutil.Process().memory_info().rss, 0
 def look(): global most; most = max(most, psutil.Process().memory_info().rss-before)

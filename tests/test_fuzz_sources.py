@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.pictures import PictureError, load_image
-from prodclf.prepare import Rules, jobs_of, prepare, prepare_shard, shrink
-from prodclf.shards import Shards, part_schema, text_columns
-from prodclf.sources import SourceNotes, csv_rows, finish, iter_source, json_rows, refused_columns, source_columns, Refused, Seen
-from prodclf.words import clean_text
+from prodclf.data.images import PictureError, load_image
+from prodclf.data.prepare import Rules, jobs_of, prepare, prepare_shard, shrink
+from prodclf.data.dataset import Shards, part_schema, text_columns
+from prodclf.data.amazon import SourceNotes, csv_rows, finish, iter_source, json_rows, refused_columns, source_columns, Refused, Seen
+from prodclf.data.text import clean_text
 
 many = int(os.environ.get('PRODCLF_FUZZ', 500))       # mutated lines, rows and pictures each
 odd = re.compile('[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufeff\u202e]')

@@ -13,7 +13,7 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from prodclf.core import write_json
-from prodclf.loader import StreamFeatures
+from prodclf.models.loader import StreamFeatures
 folder, out, rank, world, pause = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
 dl = StreamFeatures({'text': sorted(folder.glob('text-part-*.npy'))}, y=np.load(folder/'y.npy'), bs=64, shuffle=True, buffer=1024, rank=rank, world=world)
 state, log = out/f'state{rank}.json', out/f'given{rank}.txt'
@@ -82,7 +82,7 @@ def test_memory_does_not_grow_with_the_catalog(tmp_path):
     code = '''
 import sys
 from pathlib import Path
-from prodclf.loader import StreamFeatures
+from prodclf.models.loader import StreamFeatures
 def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])/1e3
 before = peak()
 dl = StreamFeatures({'text': sorted(Path(sys.argv[1]).glob('*.npy'))}, bs=256, shuffle=True, buffer=8192)
@@ -99,7 +99,7 @@ print(n, dl.memory/1e6, peak() - before)
 
 
 def test_one_stopped_in_the_middle_does_not_spoil_the_next(folder):
-    from prodclf.loader import StreamFeatures
+    from prodclf.models.loader import StreamFeatures
     dl = StreamFeatures({'text': sorted(folder.glob('text-part-*.npy'))}, y=np.arange(rows), bs=64, shuffle=True, buffer=256)
     for stop in range(1, 20):
         for k, (x, _, y) in enumerate(dl):
@@ -112,7 +112,7 @@ def test_one_stopped_in_the_middle_does_not_spoil_the_next(folder):
 
 def test_a_part_that_is_cut_short_is_named(folder, tmp_path):
     from prodclf.core import ProdclfError
-    from prodclf.loader import StreamFeatures
+    from prodclf.models.loader import StreamFeatures
     for f in folder.glob('text-part-*.npy'): (tmp_path/f.name).write_bytes(f.read_bytes())
     dl = StreamFeatures({'text': sorted(tmp_path.glob('*.npy'))}, bs=64)
     os.truncate(tmp_path/'text-part-00003.npy', 3000)

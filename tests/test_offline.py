@@ -7,9 +7,9 @@ import time
 import pytest
 
 calls = {
-    "from prodclf.text import text_encoder; text_encoder('distilbert-base-uncased')": 'local folder',
-    "from prodclf.text import text_encoder; text_encoder('somebody/unknown-model')": 'local folder',
-    "from prodclf.image import image_encoder; image_encoder('resnet50')": '--image-weights FILE',
+    "from prodclf.encoders.text import text_encoder; text_encoder('distilbert-base-uncased')": 'local folder',
+    "from prodclf.encoders.text import text_encoder; text_encoder('somebody/unknown-model')": 'local folder',
+    "from prodclf.encoders.image import image_encoder; image_encoder('resnet50')": '--image-weights FILE',
 }
 
 
@@ -18,7 +18,7 @@ def test_no_network(call, tmp_path):
     code = f'''
 import time
 from prodclf.core import ProdclfError
-import prodclf.text, prodclf.image
+import prodclf.encoders.text, prodclf.encoders.image
 start = time.perf_counter()
 try: exec({call!r})
 except ProdclfError as e: print(e)

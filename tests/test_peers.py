@@ -4,7 +4,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from prodclf.query import ask
+from prodclf.active.query import ask
 
 peer = {name: pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f'{name} is not installed') for name in ('skactiveml', 'small_text')}
 pytestmark = pytest.mark.filterwarnings('ignore')

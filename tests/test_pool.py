@@ -9,7 +9,7 @@ driver = '''
 import json, os, random, signal, sys, time
 from pathlib import Path
 import pandas as pd
-from prodclf.pool import Pool
+from prodclf.active.pool import Pool
 
 def catalog(n): return pd.DataFrame(dict(id=[f'P{i:05d}' for i in range(n)], label=pd.Series([None]*n, dtype='str')))
 def label_of(id, who): return f'Category {(int(id[1:]) + len(who)) % 7}'

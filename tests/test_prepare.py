@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.prepare import Rules, make_part, prepare
-from prodclf.shards import Shards
+from prodclf.data.prepare import Rules, make_part, prepare
+from prodclf.data.dataset import Shards
 
 kills = int(os.environ.get('PRODCLF_KILLS', 2))
 rules = Rules(part_rows=32, longest=64)
@@ -21,7 +21,7 @@ linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /
 script = '''
 import sys
 from prodclf.core import ProdclfError
-from prodclf.prepare import Rules, prepare
+from prodclf.data.prepare import Rules, prepare
 source, out, workers, part_rows, longest = sys.argv[1:6]
 print('ready', flush=True)
 try: prepare(source, out, rules=Rules(part_rows=int(part_rows), longest=int(longest)), workers=int(workers))
@@ -158,7 +158,7 @@ def test_killed_at_random_moments(made, tmp_path, workers):
 steps = '''
 import os, signal, sys
 from pathlib import Path
-from prodclf.prepare import Rules, prepare
+from prodclf.data.prepare import Rules, prepare
 source, out, every, part_rows, longest = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 kinds = ('open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir')
 def child(folder, wait):

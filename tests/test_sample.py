@@ -7,10 +7,10 @@ from PIL import Image
 
 digest = """
 from prodclf.core import digest
-from prodclf.sample import product, product_picture
+from prodclf.sample.shop import product, product_picture
 print(digest(*[[p['title'], p['description'], p['group'], p['category'].path] for p in map(product, range(40))], *[product_picture(i).tobytes() for i in range(8)]))
 """
-draw = "import sys; from prodclf.sample import sample_catalog; sample_catalog(int(sys.argv[2]), 0, sys.argv[1], size=48, workers=1)"
+draw = "import sys; from prodclf.sample.shop import sample_catalog; sample_catalog(int(sys.argv[2]), 0, sys.argv[1], size=48, workers=1)"
 
 def run(code, *args, **env): return subprocess.run([sys.executable, '-c', code, *map(str, args)], capture_output=True, text=True, check=True, env={**os.environ, 'PRODCLF_QUIET': '1', **env})
 def pixels(folder): return {f.name: np.asarray(Image.open(f)).tobytes() for f in Path(folder).rglob('*.png')}
@@ -18,7 +18,7 @@ def pixels(folder): return {f.name: np.asarray(Image.open(f)).tobytes() for f in
 def test_equal_in_every_process():
     assert len({run(digest, PYTHONHASHSEED=h).stdout for h in ('0', '1', '77')}) == 1
 
-def test_no_torch(): assert run("import sys, prodclf.sample; print('torch' in sys.modules)").stdout.strip() == 'False'
+def test_no_torch(): assert run("import sys, prodclf.sample.shop; print('torch' in sys.modules)").stdout.strip() == 'False'
 
 def test_two_processes_one_folder(tmp_path):
     both = [subprocess.Popen([sys.executable, '-c', draw, str(tmp_path/'shared'), '120']) for _ in range(2)]

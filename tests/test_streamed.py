@@ -13,8 +13,8 @@ def metrics(folder): return json.loads((folder/'metrics.json').read_text())
 @pytest.fixture(scope='module')
 def prepared(prodclf, tmp_path_factory):
     "A prepared folder with features beside it; its split is given, so that both ways of reading learn from the same products"
-    from prodclf.sample import write_sample
-    from prodclf.splits import split
+    from prodclf.sample.shop import write_sample
+    from prodclf.data.splits import split
     place = tmp_path_factory.mktemp('streamed')
     write_sample(place/'shop', n=700, seed=3)
     shop = pd.read_csv(place/'shop'/'products.csv')
