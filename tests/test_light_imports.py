@@ -1,12 +1,19 @@
-"""Chapters below 30, and calibration, start quickly: a fresh interpreter that imports them loads no deep-learning library."""
+"""These chapters start quickly: a fresh interpreter that imports them loads no deep-learning library."""
 import subprocess
 import sys
 
 import pytest
 
-light = ['core', 'catalog', 'splits', 'sample', 'confidence', 'lexical', 'metrics', 'baselines', 'errors', 'descriptors', 'calibration',
-         'curves', 'journal', 'uncertainty', 'spread', 'badge', 'pool', 'query', 'oracle', 'card', 'measuring', 'bench', 'fetch', 'sources', 'options', 'gathering', 'asking',
-         'hashing', 'shards', 'prepare', 'streamed', 'opponents', 'generated', 'cluster', 'embedding', 'costs', 'scaling', 'preparing', 'loading']
+light = [
+    'core', 'data.catalog', 'data.splits', 'sample.shop', 'evaluate.confidence',
+    'models.lexical', 'evaluate.metrics', 'train.baselines', 'evaluate.errors',
+    'encoders.descriptors', 'evaluate.calibration', 'active.curves', 'active.journal',
+    'active.uncertainty', 'active.diversity', 'active.badge', 'active.pool', 'active.query',
+    'active.oracle', 'active.card', 'bench.frame', 'bench.query', 'data.download',
+    'data.amazon', 'cli.options', 'cli.fetch', 'cli.label', 'data.dedup', 'data.dataset',
+    'data.prepare', 'models.sparse_text', 'models.opponents', 'sample.generated', 'data.ray',
+    'encoders.embeddings', 'bench.costs', 'cli.data', 'bench.prepare', 'bench.load'
+]
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 
 
