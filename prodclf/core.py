@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['extras', 'ProdclfError', 'need', 'digest', 'rng', 'seed_everything', 'cache_folder', 'atomic_path', 'write_json',
-           'plain', 'Clock', 'progress']
+           'plain', 'Clock', 'progress', 'usable_cores', 'environment', 'process_map']
 
 # %% ../nbs/00_core.ipynb #4a4fe915
 import hashlib, importlib, json, os, random, sys, time
@@ -190,3 +190,89 @@ def progress(
         dynamic_ncols=True,
         disable=bool(os.environ.get('PRODCLF_QUIET')),
     )
+
+# %% ../nbs/00_core.ipynb #d8ebc944
+def usable_cores() -> int:
+    "Cores this process may use"
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+@contextmanager
+def environment(
+    **variables,  # NAME='value'
+):
+    "Environment variables for the length of the block; processes started inside inherit them"
+    before = {k: os.environ.get(k) for k in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for k, v in before.items():
+            os.environ.pop(k) if v is None else os.environ.update({k: v})
+
+
+def _begin_worker(initializer, initargs):
+    "In a new process: end when the parent ends, leave Ctrl-C to it, then set up what was asked for"
+    import multiprocessing, signal, threading
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if initializer:
+        initializer(*initargs)
+
+# %% ../nbs/00_core.ipynb #7ac3a331
+def process_map(
+    function,  # of a module: a new process imports it by name
+    jobs,  # iterable; taken as workers become free
+    workers: int = None,  # processes; None: one a core; 0 and 1: this process does the work
+    initializer=None,  # called once in each process, with
+    initargs=(),  # these
+    ordered: bool = False,  # results in the order of the jobs; False: as they are done
+    tick=lambda: None,  # called twice a second while workers work
+):
+    """Yield `function(job)` of all jobs; raises what a worker raised, or `ProdclfError` when a worker
+    was killed"""
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+    import multiprocessing
+    from prodclf.core import _begin_worker  # by its place in the package, in this chapter too
+
+    workers = usable_cores() if workers is None else workers
+    if workers <= 1:
+        if initializer:
+            initializer(*initargs)
+        yield from map(function, jobs)
+        return
+    spawn, waiting = multiprocessing.get_context('spawn'), []
+    with environment(
+        OMP_NUM_THREADS='1',
+        OPENBLAS_NUM_THREADS='1',
+        TOKENIZERS_PARALLELISM='false',
+        PRODCLF_QUIET='1',
+    ):
+        pool = ProcessPoolExecutor(workers, spawn, _begin_worker, (initializer, initargs))
+
+        def results(most):
+            "Finished results, until no more than `most` are waited for"
+            while len(waiting) > most:
+                wait(waiting[:1] if ordered else waiting, 0.5, FIRST_COMPLETED)
+                tick()
+                for f in waiting[:1] if ordered else list(waiting):
+                    if f.done():
+                        waiting.remove(f)
+                        yield f.result()
+
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(function, job))
+                yield from results(workers + 1)
+            yield from results(0)
+        except BrokenProcessPool:
+            raise ProdclfError(
+                'a worker was killed, perhaps for lack of memory. Remedy: fewer --workers, and run '
+                'the same command again; finished parts are kept'
+            ) from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['part_names', 'codes', 'shuffle_keys', 'Packing', 'anchor', 'fill', 'assign_groups', 'Split', 'given_parts', 'split',
-           'choose', 'split_report', 'rare_notes', 'kfold_groups']
+           'choose', 'split_rows', 'split_report', 'rare_notes', 'kfold_groups']
 
 # %% ../../nbs/data/10_splits.ipynb #cb748946
 import numpy as np
@@ -299,6 +299,51 @@ def choose(
     return assign_groups(labels[rows], groups[rows], share, seed, part=0, fixed=held)[
         np.searchsorted(rows, free)
     ]
+
+# %% ../../nbs/data/10_splits.ipynb #a50493fb
+def split_rows(
+    codes,  # (N,) category numbers; -1: not used
+    groups,  # (N,) integers: rows of one group stay together
+    fixed=None,  # (N,) 0 train, 1 valid, 2 test, -1 open: what the source says
+    test_size: float = 0.2,  # share of all products
+    valid_size: float = 0.15,  # share of all products
+    seed: int = 0,  # chance decides between equals
+) -> np.ndarray:  # (N,) int8: 0 train, 1 valid, 2 test; -1 for rows that are not used
+    """Stratified by category, groups kept whole; raises `ProdclfError` when shares or rows leave nothing
+    for train"""
+    if not (0 <= test_size < 1 and 0 <= valid_size < 1 and test_size + valid_size < 1):
+        raise ProdclfError(
+            f'split: test_size {test_size} and valid_size {valid_size} leave nothing for train. '
+            'Remedy: shares from 0 to 1 that add up to less than 1'
+        )
+    codes, groups = np.asarray(codes), np.asarray(groups)
+    used, shares = codes >= 0, np.array([1 - test_size - valid_size, valid_size, test_size])
+    part = np.full(len(codes), -1, np.int8) if fixed is None else np.array(fixed, np.int8)
+    part[~used] = -1
+    allowed = [0, 1, 2]
+    absent = [i for i in (1, 2) if shares[i] > 0 and not (part == i).any()]
+    if absent and used.any() and (part[used] >= 0).all():
+        allowed, part = [0, *absent], np.where(part == 0, -1, part).astype(np.int8)
+    free = np.flatnonzero(used & (part < 0))
+    if len(free):
+        rows = np.flatnonzero(used)
+        chosen = choose(
+            codes[rows],
+            groups[rows],
+            part[rows],
+            np.flatnonzero(part[rows] < 0),
+            allowed,
+            shares,
+            seed,
+        )
+        part[free] = chosen
+    if not (part == 0).any():
+        raise ProdclfError(
+            f'split: nothing is left for train of {used.sum():,} products. Remedy: more products, '
+            'or '
+            'smaller shares'
+        )
+    return part
 
 # %% ../../nbs/data/10_splits.ipynb #418ce45f
 def split_report(
