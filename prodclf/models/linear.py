@@ -116,7 +116,7 @@ def fit_logistic_streamed(
     n_classes: int,  # C
     l2: float = 0.1,  # penalty, as if on the sum over rows
     epochs: int = None,  # default: 3, or as many as make 3,000 batches
-    lr: float = 0.05,  # highest learning rate
+    lr: float = 0.02,  # highest learning rate
     batch_size: int = 256,  # rows in a batch, about: for the length of the schedule
     text: str = 'logistic head',  # what the progress bar says
 ) -> tuple:  # (K, C) weights, (C,) bias
