@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from ..core import ProdclfError
 from ..data.dataset import uniform
-from ..evaluate.confidence import fit_temperature
+from ..evaluate.metrics import fit_temperature
 from ..evaluate.metrics import accuracy, macro_f1
 
 # %% ../../nbs/models/13_blending.ipynb #3e30198d

@@ -20,10 +20,10 @@ from ..data.dataset import row_blocks, uniform
 from ..data.splits import group_kfold
 from ..evaluate.metrics import fit_temperature
 from .blending import Choice, choose
-from .dataloaders import EmbeddingLoader
+from .loader import EmbeddingLoader
 from .fusion import fusion_head
 from .linear import ViewScaler, fit_logistic, fit_logistic_streamed, linear_head
-from .sparse_text import LinearModel, choose_solver, fit_linear
+from .solvers import LinearModel, choose_solver, fit_linear
 
 # %% ../../nbs/models/14_ensemble.ipynb #34aae95a
 class Inputs(NamedTuple):
@@ -116,7 +116,8 @@ class SparseMember:
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
         "What `load_member` needs; the weights in half precision"
-        arrays = dict(weights=self.model.weights.astype(np.float16), bias=self.model.bias)
+        m = self.model
+        arrays = dict(weights=m.weights.astype(np.float16), bias=m.bias, prior=m.prior)
         return dict(kind=self.kind, temperature=float(self.model.temperature)), arrays
 
     @classmethod
@@ -126,7 +127,8 @@ class SparseMember:
         arrays: dict,  # its arrays
     ):
         "The member that `state` described"
-        return cls(LinearModel(arrays['weights'], arrays['bias'], about['temperature']))
+        named = (arrays[k] for k in ('weights', 'bias', 'prior'))
+        return cls(LinearModel(*named, about['temperature']))
 
 # %% ../../nbs/models/14_ensemble.ipynb #42f000e9
 @dataclass
@@ -155,7 +157,8 @@ class JointMember:
         "What `load_member` needs"
         about, arrays = self.dense.state()
         about |= dict(kind=self.kind, temperature=float(self.model.temperature))
-        return about, arrays | {'@weights': self.model.weights.astype(np.float16)}
+        own = {'@weights': self.model.weights.astype(np.float16), '@prior': self.model.prior}
+        return about, arrays | own
 
     @classmethod
     def from_state(
@@ -165,8 +168,8 @@ class JointMember:
     ):
         "The member that `state` described"
         arrays = dict(arrays)
-        weights = arrays.pop('@weights')
-        model = LinearModel(weights, np.zeros(weights.shape[1], np.float32), about['temperature'])
+        weights, prior = arrays.pop('@weights'), arrays.pop('@prior')
+        model = LinearModel(weights, np.zeros(len(prior)), prior, about['temperature'])
         return cls(model, HeadMember.from_state(about, arrays))
 
 
@@ -456,11 +459,11 @@ def crossfit_svm(
 def crossfit_joint(
     data: TrainingData,  # with words and vectors
     plan: RecipePlan,  # folds, rows and solver
-    n_components: dict = dict(text=128, image=64),  # view -> components beside the TF-IDF rows
+    n_components: dict = None,  # view -> components beside the TF-IDF rows; None: 128 and 64
     seed: int = 0,  # of components and solver
 ) -> tuple:  # JointMember, (m, C) held-out log-probabilities
     "A linear support vector machine on TF-IDF rows and leading components of the vectors"
-    scalers = fit_scalers(data, plan.rows, n_components, seed=seed)
+    scalers = fit_scalers(data, plan.rows, n_components or dict(text=128, image=64), seed=seed)
     scaled = _Scaled(data, scalers, plan.rows if plan.solver == 'exact' else None)
     x, width, views = JoinedRows(data.words, scaled), data.words.shape[1], {v: v for v in scalers}
 
@@ -468,11 +471,9 @@ def crossfit_joint(
         model = fit_linear(
             x, data.y, rows, data.n_classes, class_weight='balanced', solver=plan.solver, seed=seed
         )
-        words, dense = model.weights[:width], np.asarray(model.weights[width:], np.float32)
-        head = linear_head(scalers, dense, np.asarray(model.bias, np.float32))
-        return JointMember(
-            LinearModel(words, np.zeros(data.n_classes, np.float32)), HeadMember(head, views)
-        )
+        words, dense = model.weights[:width], model.weights[width:]
+        head = HeadMember(linear_head(scalers, dense, model.bias), views)
+        return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
     found = crossfit(fit, data, plan, 'joint SVM', 2 if plan.solver == 'exact' else 1)
     return _calibrate(*found, data.y[plan.judged])

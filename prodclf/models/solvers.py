@@ -18,7 +18,7 @@ from sklearn.svm import LinearSVC
 
 from ..core import ProdclfError, atomic_path, plain, progress, rng
 from ..data.dataset import check_rows
-from ..evaluate.confidence import fit_temperature
+from ..evaluate.metrics import fit_temperature
 
 # %% ../../nbs/models/09_solvers.ipynb #7fb33735
 class SparseRows:
