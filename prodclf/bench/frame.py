@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from ..core import Clock, ProdclfError, progress, usable_cores, write_json
 
-# %% ../../nbs/bench/01_frame.ipynb #f68ee38b
+# %% ../../nbs/bench/01_frame.ipynb #af3c5a19
 def _names(code) -> list:
     "The names that a piece of byte code reads from outside itself, functions inside it included"
     names = [
@@ -35,15 +35,18 @@ def source_of(
     parts, around = {}, function.__globals__
 
     def add(name, value):
+        parts[name] = ''
         if inspect.ismodule(value):
-            parts[name] = f'import {value.__name__} as {name}'
+            text = f'import {value.__name__} as {name}'
         elif getattr(value, '__module__', None) != function.__module__:
-            parts[name] = f'from {value.__module__} import {value.__name__} as {name}'
+            text = f'from {value.__module__} import {value.__name__} as {name}'
         else:
-            parts[name] = textwrap.dedent(inspect.getsource(value))
-            for other in _names(compile(parts[name], name, 'exec')):
+            text = textwrap.dedent(inspect.getsource(value))
+            for other in _names(compile(text, name, 'exec')):
                 if other in around and other not in parts and not other.startswith('__'):
                     add(other, around[other])
+        del parts[name]
+        parts[name] = text  # behind what it names
 
     add(function.__name__, function)
     return '\n'.join(parts.values())
@@ -263,11 +266,11 @@ def agreement(
     "The share of our answers that are among theirs; None where there is no answer"
     return float(np.isin(ours, theirs).mean()) if ours is not None and len(ours) else None
 
-# %% ../../nbs/bench/01_frame.ipynb #d4dee6e6
+# %% ../../nbs/bench/01_frame.ipynb #ffb3f359
 def compare(
     comparison: Comparison,  # what with what
     folder,  # with the arrays
-    python: str = None,  # interpreter of the other libraries; None: this one
+    python: str = None,  # interpreter of what `libraries` lists; None: this one
 ) -> list:  # a dict for each of the others
     "Measure our implementation against each of the others"
     c, rows = comparison, []
@@ -277,9 +280,9 @@ def compare(
         return partial(run_alone, f, folder, options, python, c.calls, c.memory, c.seconds)
 
     for name, (g, choices) in c.others.items():
-        notes = []
+        notes, where = [], python if name in libraries else None
         for theirs in choices:  # they go first: a size that is too large for them costs us nothing
-            b, a = alternate(alone(g, theirs, python), alone(f, mine), c.pairs)
+            b, a = alternate(alone(g, theirs, where), alone(f, mine), c.pairs)
             if b.seconds or b.missing:
                 break
             notes.append(f"{theirs['rows']:,} rows {b.failed}" if 'rows' in theirs else b.failed)
