@@ -80,12 +80,8 @@ class Journal:
         path=None,  # of the JSON Lines file
         wait: float = 60.0,  # seconds to wait for another writer
     ):
-        self.path, self.offset, self.count, self.notes = (
-            Path(path) if path is not None else None,
-            0,
-            0,
-            [],
-        )
+        self.path = Path(path) if path is not None else None
+        self.offset, self.count, self.notes = 0, 0, []  # bytes and lines that were read
         self.unread = []  # in memory: entries written and not read yet
         self._lock = FileLock(f'{self.path}.lock', timeout=wait) if self.path else nullcontext()
 
