@@ -11,7 +11,7 @@ from html import escape
 
 from fastcore.basics import patch
 from ..core import ProdclfError, need
-from .oracle import picture_bytes, top_guesses
+from .oracle import thumbnail, top_guesses
 from .pool import Pool
 
 # %% ../../nbs/active/08_card.ipynb #282dc231
@@ -67,7 +67,7 @@ class LabelCard:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: Pool,  # that asks
         ids,  # of M products, in the order in which they are asked
         guesses=None,  # (M, C) probabilities
         by: str = '',  # who answers
@@ -77,22 +77,15 @@ class LabelCard:
         allow_new: bool = False,  # a name typed into the search field may be a new category
         size: int = 240,  # pixels of the picture's longer side
     ):
-        self.pool, self.by, self.round, self.second, self.allow_new, self.size = (
-            pool,
-            by,
-            round,
-            second,
-            allow_new,
-            size,
-        )
-        self.ids = [pool.index[r] for r in pool.rows(ids)]
+        self.pool, self.by, self.round, self.second = pool, by, round, second
+        self.allow_new, self.size, self.ids = allow_new, size, pool.ids[pool.rows(ids)].tolist()
         if not self.ids:
             raise ProdclfError('a card for no products. Remedy: ids to ask about')
         if guesses is None and len(pool.classes) <= 9:
             best = [[(c, None) for c in pool.classes]] * len(self.ids)
         else:
             best = top_guesses(guesses, pool.classes, len(self.ids), min(k, 9))
-        self.guesses, self.current, self.said = dict(zip(self.ids, best)), None, ''
+        self.guesses, self.current, self.note = dict(zip(self.ids, best)), None, ''
         self._build(max(map(len, best)))
         self.show()
 
@@ -186,13 +179,10 @@ def waits(
     id: str,  # of a product of the batch
 ) -> bool:
     "Whether a product is still to be asked"
-    row = self.pool.index.get_loc(id)
-    say, skips = self.pool.voices(row)
-    return (
-        self.by not in say and self.by not in skips
-        if self.second and self.by
-        else not say and not skips
-    )
+    say, skips = self.pool.voices(int(self.pool.rows(id)[0]))
+    if self.second and self.by:
+        return self.by not in say and self.by not in skips
+    return not say and not skips
 
 
 @patch
@@ -201,56 +191,59 @@ def show(self: LabelCard):
     self.pool.refresh()
     left = [i for i in self.ids if self.waits(i)]
     self.current, done = next(iter(left), None), len(self.ids) - len(left)
-    row = self.pool.table.iloc[self.pool.index.get_loc(self.current)] if left else {}
-    title, text = (v if isinstance(v := row.get(c), str) else '' for c in ('title', 'text'))
-    self.progress.value, self.count.value = (
-        done,
-        f'{done} of {len(self.ids)}' + (f' · {escape(self.by)}' if self.by else ''),
-    )
-    self.title.value = (
-        f'<b style="font-size:115%">{escape(title or self.current or "All done. Thank you.")}</b>'
-    )
+    cell = self._cell()
+    title, text = cell.get('title') or self.current, cell.get('text') or ''
+    self.progress.value = done
+    self.count.value = f'{done} of {len(self.ids)}' + f' · {escape(self.by)}' * bool(self.by)
+    self.title.value = f'<b style="font-size:115%">{escape(title or "All done. Thank you.")}</b>'
     self.text.value = (
         f'<div style="line-height:1.4;max-height:7em;overflow:auto">{escape(text)}</div>'
     )
-    self.picture.value = picture_bytes(row.get('image'), self.size)
+    self.picture.value = thumbnail(cell.get('image'), self.size)
     best = self.guesses.get(self.current, [])
     for j, b in enumerate(self.buttons):
         b.disabled = j >= len(best)
         b.layout.visibility = 'hidden' if b.disabled else 'visible'
-        b.description = (
-            ''
-            if b.disabled
-            else f'{j + 1}   {best[j][0]}'
-            + (f'   {best[j][1]:.0%}' if best[j][1] is not None else '')
-        )
+        b.description = ''
+        if not b.disabled:
+            name, p = best[j]
+            b.description = f'{j + 1}   {name}' + (f'   {p:.0%}' if p is not None else '')
     self.skip_button.disabled = self.search.disabled = self.current is None
-    self.message.value = f'<i>{escape(self.said)}</i>'
+    self.message.value = f'<i>{escape(self.note)}</i>'
     self.keys.shown = self.current or ''
+
+
+@patch
+def _cell(self: LabelCard) -> dict:
+    "What the catalog says of the product on the card"
+    if self.current is None:
+        return {}
+    row = self.pool.take(self.pool.rows(self.current), ['title', 'text', 'image']).iloc[0]
+    return row.dropna().to_dict()
 
 
 @patch
 def __repr__(self: LabelCard):
     lines = [
-        f'{self.progress.value} of {len(self.ids)} done' + (f' by {self.by}' if self.by else ''),
+        f'{self.progress.value} of {len(self.ids)} done' + f' by {self.by}' * bool(self.by),
         self.current or 'all done',
     ]
     if self.current:
         lines += [
-            str(self.pool.table.title.iloc[self.pool.index.get_loc(self.current)]),
+            str(self._cell().get('title')),
             '  '.join(f'[{b.description}]' for b in self.buttons if b.description),
         ]
-    return '\n'.join(lines + [self.said] * bool(self.said))
+    return '\n'.join(lines + [self.note] * bool(self.note))
 
 # %% ../../nbs/active/08_card.ipynb #b3cc9325
 @patch
-def _act(self: LabelCard, do, said: str):
+def _act(self: LabelCard, do, note: str):
     "Do something to the pool, then show what follows; a mistake becomes a line on the card"
     try:
         do()
-        self.said = said
+        self.note = note
     except ProdclfError as e:
-        self.said = str(e)
+        self.note = str(e)
     self.show()
 
 
@@ -287,7 +280,7 @@ def undo(self: LabelCard):
     "Take back what was last said about a product of this batch"
     last = self.pool.latest(self.by)
     if last is None or last.id not in self.guesses:
-        self.said = 'nothing to undo in this batch'
+        self.note = 'nothing to undo in this batch'
         return self.show()
     self._act(lambda: self.pool.undo(by=self.by), f'{last.id}: taken back')
 
