@@ -15,7 +15,7 @@ from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
 from ..data.splits import split_rows
 from ..encoders.embeddings import embed, make_encoders
-from ..evaluate.calibration import risk_coverage
+from ..evaluate.errors import wilson
 from ..evaluate.metrics import Scorer, compare_paired
 from ..models.blending import Blend, choose, fit_blend, flatten_blend
 from ..models.ensemble import HeadMember, TrainingData, crossfit_svm, fit_recipe, plan_recipe
@@ -289,19 +289,20 @@ def training_data(
     rows: TrainRows,  # of a catalog
     config: TrainConfig,  # encoders, precision, seed
     clock: Clock,  # notes the time of encoding and counting
-    learn=None,  # row numbers that idf is learned from; None: train and valid
+    embeddings=None,  # `Embeddings` that are there already; None: by the encoders of the config
     **options,  # of `embed`: out, workers, device …
 ) -> TrainingData:
     "Vectors and TF-IDF rows of a catalog: encoded once, cached"
     dataset, words = rows.dataset, None
-    encoders = _encoders(dataset, config)
-    for view, encoder in encoders.items():
-        with clock(f'encode {view}'):
-            embed(dataset, **{view: encoder}, precision=config.precision, **options)
-    embeddings = embed(dataset, **encoders, precision=config.precision, **options)
+    if embeddings is None:
+        encoders = _encoders(dataset, config)
+        for view, encoder in encoders.items():
+            with clock(f'encode {view}'):
+                embed(dataset, **{view: encoder}, precision=config.precision, **options)
+        embeddings = embed(dataset, **encoders, precision=config.precision, **options)
     if dataset.has('text'):
         with clock('linear_svm'):
-            words = count_texts(dataset, rows.learn if learn is None else learn, len(rows.classes))
+            words = count_texts(dataset, rows.learn, len(rows.classes))
     return TrainingData(rows.codes, len(rows.classes), rows.groups, embeddings, words)
 
 # %% ../../nbs/train/02_classifier.ipynb #05446831
@@ -510,6 +511,18 @@ def _compare(evaluation, groups, seed) -> dict:
     return dict(model=best, **found)
 
 
+def _confidence_table(e: Evaluation) -> list:
+    "How many products are decided at each threshold, and how often they are right"
+    right, found = e.predicted['fused'] == e.y, []
+    for threshold in (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
+        kept = e.confidence >= threshold
+        if kept.any():
+            low, high = wilson(right[kept].sum(), kept.sum())
+            shares = dict(coverage=kept.mean(), accuracy=right[kept].mean())
+            found.append(dict(threshold=threshold, **shares, accuracy_low=low, accuracy_high=high))
+    return found
+
+
 def _fit_seconds(predictor, steps) -> dict:
     "Seconds of each model with what it alone needs"
     members = predictor.members
@@ -529,7 +542,7 @@ def fit_classifier(
     config: TrainConfig,  # how
     clock: Clock,  # notes the time of each step
     columns: dict = None,  # how the table was read, for the artifact
-    **options,  # of `embed`: out, workers, device …
+    **options,  # embeddings that are there; or of `embed`: out, workers, device …
 ) -> Training:  # not measured yet
     "Train and choose"
     run = _train_frozen if config.mode == 'frozen' else _train_finetuned
@@ -550,7 +563,7 @@ def train_classifier(
     split=None,  # (N,) 0 train, 1 valid, 2 test, -1 not used; None: by `split_rows`
     clock: Clock = None,  # notes the time of each step
     columns: dict = None,  # how the table was read, for the artifact
-    **options,  # of `embed`: out, workers, device …
+    **options,  # embeddings that are there; or of `embed`: out, workers, device …
 ) -> Training:
     """Train, choose and measure; raises `ProdclfError` for fewer than two categories or an empty
     part"""
@@ -564,8 +577,6 @@ def train_classifier(
         e = evaluate_model(
             predictor, rows.dataset, rows.test, training.data, seconds, seed=config.seed
         )
-    right = e.predicted['fused'] == e.y
-    confidence = risk_coverage(right, e.confidence).to_dict('records')
-    predictor.notes |= dict(results=e.results, confidence=confidence)
+    predictor.notes |= dict(results=e.results, confidence=_confidence_table(e))
     training.evaluation, training.against = e, _compare(e, rows.groups[rows.test], config.seed)
     return training
