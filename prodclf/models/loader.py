@@ -111,18 +111,27 @@ def buffers(
     for number in range(given // self.per_buffer, -(-self.steps // self.per_buffer)):
         yield self.buffer(epoch, number)._replace(given=max(0, given - number * self.per_buffer))
 
-# %% ../../nbs/models/02_loader.ipynb #e16f2144
+# %% ../../nbs/models/02_loader.ipynb #abe50b2d
+@patch
+def mine(
+    self: RowOrder,
+    step: np.ndarray,  # (n,) rows, or positions, of a step of all processes
+) -> np.ndarray:
+    "What this process reads of a step"
+    return step[self.rank :: self.world] if len(step) > self.rank else step[:1]
+
+
 @patch
 def share(
     self: RowOrder,
     buffer: Buffer,  # with the steps of all processes
 ) -> Buffer:
-    "The part of this process: a batch for each step"
+    "The part of this process: its rows alone, and a batch for each step"
     if self.world == 1:
         return buffer
-    mine = [b[self.rank :: self.world] if len(b) > self.rank else b[:1] for b in buffer.batches]
-    used, at = np.unique(np.concatenate(mine), return_inverse=True)
-    batches = np.split(at, np.cumsum([len(m) for m in mine])[:-1])
+    batches = [self.mine(b) for b in buffer.batches]
+    used, at = np.unique(np.concatenate(batches), return_inverse=True)
+    batches = np.split(at, np.cumsum([len(b) for b in batches])[:-1])
     return buffer._replace(rows=buffer.rows[used], batches=batches)
 
 
@@ -170,7 +179,7 @@ def ahead(
         while waiting:
             yield waiting.popleft().result()
 
-# %% ../../nbs/models/02_loader.ipynb #45483577
+# %% ../../nbs/models/02_loader.ipynb #cdf19704
 class OrderedLoader:
     """The batches of a `RowOrder`, epoch after epoch; offers what fastai's `Learner` asks of a
     loader"""
@@ -315,7 +324,7 @@ def _rising(rows, n: int) -> np.ndarray:
         raise ProdclfError(f'row {found[times > 1][0]} is asked for twice. Remedy: each row once')
     return found
 
-# %% ../../nbs/models/02_loader.ipynb #66c533bd
+# %% ../../nbs/models/02_loader.ipynb #b670ad69
 class EmbeddingLoader(OrderedLoader):
     "Batches `(vectors, present, y)` of vectors in memory or on disk; serves as a fastai loader"
 
