@@ -56,6 +56,7 @@ def embedded(
     asked = [k for k, v in dict(text_encoder=text, image_encoder=image).items() if v] + [*options]
     there = dataset.folder and any((dataset.folder / 'embeddings').glob('*/embeddings.json'))
     if folder is None and not (there and not asked):
+        text = 'lsa' if text == 'descriptors' else text  # what a text has instead of descriptors
         names = dict(text=text or 'distilbert-base-uncased', image=image or 'resnet50')
         return embed(dataset, **{v: n for v, n in names.items() if n != 'none'}, **options)
     if asked:
