@@ -15,8 +15,10 @@ from prodclf.data.catalog import read_catalog
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.prepare import open_products, prepare
 from prodclf.data.splits import split, split_rows
-from prodclf.encoders.embeddings import embed, list_encoders, register_encoder
+from prodclf.encoders.descriptors import register_encoder
+from prodclf.encoders.embeddings import embed
 from prodclf.encoders.image import image_encoder
+from prodclf.encoders.registry import list_encoders
 from prodclf.encoders.text import text_encoder
 from prodclf.evaluate.metrics import accuracy, compare_paired, macro_f1, scores
 from prodclf.evaluate.plots import (
