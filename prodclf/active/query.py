@@ -8,7 +8,7 @@ __all__ = ['model_outputs', 'random_choice', 'entropy', 'least_confidence', 'mar
            'uncertain']
 
 # %% ../../nbs/active/06_query.ipynb #346652ab
-import inspect
+import importlib, inspect
 from fnmatch import fnmatch
 from typing import NamedTuple
 
@@ -265,11 +265,15 @@ def list_strategies(
 
 
 def strategy_named(
-    strategy,  # a name such as 'least-confidence', a function, or an object with `query`
+    # a name such as 'least-confidence' or 'my_module:my_strategy', a function, or an object with
+    # `query`
+    strategy,
 ) -> Strategy:
     "The strategy that is meant; raises `ProdclfError` with the nearest names"
     if isinstance(strategy, Strategy):
         return strategy
+    if isinstance(strategy, str) and ':' in strategy:
+        strategy = _imported(strategy)
     if not isinstance(strategy, str):
         known = next((s for s in _strategies.values() if s.source is strategy), None)
         name = getattr(strategy, '__name__', type(strategy).__name__)
@@ -280,6 +284,18 @@ def strategy_named(
             f'{", ".join(_strategies)}, or a function of your own'
         )
     return _strategies[_spelled(strategy)]
+
+
+def _imported(place: str):
+    "What 'module:name' means; raises where it cannot be had"
+    module, _, name = place.partition(':')
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as e:
+        raise ProdclfError(
+            f'the strategy {place!r} cannot be imported ({e}). Remedy: module:name of a module in '
+            'the current folder or on PYTHONPATH'
+        ) from None
 
 # %% ../../nbs/active/06_query.ipynb #35f19d0d
 register_strategy('random')(random_choice)

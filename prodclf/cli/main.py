@@ -226,7 +226,8 @@ def baselines(
 # %% ../../nbs/cli/05_main.ipynb #d2bdf3eb
 def _encoders_of(data, dataset, folder, text, image):
     "Names of encoders for `TrainConfig`, and embeddings that are there already"
-    from prodclf.encoders.embeddings import open_embeddings, stored_embeddings
+    from prodclf.data.dataset import is_prepared
+    from prodclf.encoders.embeddings import open_embeddings
 
     named = text is not None or image is not None
     refuse(
@@ -234,7 +235,8 @@ def _encoders_of(data, dataset, folder, text, image):
         '--embeddings',
         'says which encoders; leave out --text-encoder and --image-encoder',
     )
-    stored = [] if named or dataset.folder is None else stored_embeddings(dataset)
+    there = data / 'embeddings' if is_prepared(data) and not named else data / 'none'
+    stored = [f.parent for f in there.glob('*/embeddings.json')]
     if folder or len(stored) == 1:
         embeddings = open_embeddings(dataset, folder or stored[0])
         say(f'embeddings: {embeddings.folder} ({embeddings!r})')

@@ -31,14 +31,14 @@ class TrainConfig:
     mode: str = None
     text: object = 'distilbert-base-uncased'  # name, folder or object of an encoder; None: no text
     image: object = 'resnet50'  # name, folder or object of an encoder; None: no images
-    image_weights: str = 'hub'  # 'hub', or a file with the weights of the image encoder
+    image_weights: str = None  # file with the weights of the image encoder; default: from its hub
     fusion: str = 'auto'  # 'auto', 'blend', or the name of a fusion head
     solver: str = 'auto'  # of the linear members: 'exact', 'streamed', 'auto' by size
     epochs: int = None  # of networks; default: as `default_schedule` says
     batch_size: int = None  # of networks; default 64, for heads on frozen vectors 256
     loss: str = None  # of networks: 'ce' (default), 'balanced' or 'logit_adjusted'
     skip_single: bool = False  # finetune: no text-only and image-only networks
-    max_length: int = 64  # tokens of a text that a network reads
+    max_length: int = None  # tokens of a text that a network reads; default: 64
     image_size: int = None  # pixels of an image's side; default: what the encoder was trained with
     precision: str = 'fp32'  # in which frozen encoders run: 'fp32' or 'bf16'
     min_count: int = 10  # products a category must have
@@ -272,17 +272,11 @@ def _views(dataset, config) -> dict:
     return found
 
 
-def _encoders(dataset, config) -> dict:
-    "The encoders of the views that the catalog has"
-    return make_encoders(
-        dataset,
-        **_views(dataset, config),
-        image_weights=config.image_weights,
-        max_length=config.max_length,
-        image_size=config.image_size,
-        frozen=config.mode == 'frozen',
-        seed=config.seed,
-    )
+def _encoder_options(views, config) -> dict:
+    "Options of the encoders that were given"
+    given = dict(text=['max_length'], image=['image_weights', 'image_size'])
+    found = {k: getattr(config, k) for view in views for k in given[view]}
+    return {k: v for k, v in found.items() if v is not None}
 
 
 def training_data(
@@ -295,11 +289,11 @@ def training_data(
     "Vectors and TF-IDF rows of a catalog: encoded once, cached"
     dataset, words = rows.dataset, None
     if embeddings is None:
-        encoders = _encoders(dataset, config)
-        for view, encoder in encoders.items():
-            with clock(f'encode {view}'):
-                embed(dataset, **{view: encoder}, precision=config.precision, **options)
-        embeddings = embed(dataset, **encoders, precision=config.precision, **options)
+        views = _views(dataset, config)
+        options |= _encoder_options(views, config)
+        embeddings = embed(dataset, **views, precision=config.precision, **options)
+    for view, stats in embeddings.stats.items():
+        clock.steps[f'encode {view}'] = stats.seconds
     if dataset.has('text'):
         with clock('linear_svm'):
             words = count_texts(dataset, rows.learn, len(rows.classes))
@@ -455,6 +449,17 @@ def _renamed(blend: Blend) -> Blend:
     return Blend(named(blend.weights), named(blend.temperatures), blend.prior, blend.sharpness)
 
 # %% ../../nbs/train/02_classifier.ipynb #09054452
+def _trainable(dataset, config) -> dict:
+    "Encoders with the plain output that a network is trained on"
+    found = {}
+    for view, spec in _views(dataset, config).items():
+        options = _encoder_options([view], config)
+        if isinstance(spec, str) and spec != 'tiny':
+            options |= dict(pooling='auto') | (dict(flip=False) if view == 'image' else {})
+        found |= make_encoders(**{view: spec}, products=dataset, seed=config.seed, **options)
+    return found
+
+
 def _train_finetuned(rows, config, clock, **options):
     "Networks, and members beside them"
     from prodclf.models.distributed import alone
@@ -466,7 +471,7 @@ def _train_finetuned(rows, config, clock, **options):
         raise ProdclfError(
             'the valid part is too small. Remedy: more products, or a larger --valid-size'
         )
-    encoders = _encoders(rows.dataset, config)
+    encoders = _trainable(rows.dataset, config)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     network, members, kept, curves = _train_networks(rows, watched, config, encoders, clock)
     alone()

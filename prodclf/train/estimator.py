@@ -96,7 +96,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         epochs=None,  # of networks
         batch_size=None,  # of networks
         loss=None,  # of networks: 'ce', 'balanced', 'logit_adjusted'
-        max_length=64,  # tokens of a text that a network reads
+        max_length=None,  # tokens of a text that a network reads; default: 64
         image_size=None,  # pixels; default: what the encoder was trained with
         random_state=0,  # of everything
     ):
