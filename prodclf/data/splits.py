@@ -399,4 +399,3 @@ def kfold_groups(
         raise ProdclfError(f'{k} folds of {n:,} groups. Remedy: k from 2 to {n:,}')
     fold = assign_groups(labels, groups, np.full(k, 1 / k), seed)
     return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(k)]
-group_kfold = kfold_groups

@@ -143,10 +143,9 @@ class TrainRows:
         sizes = [
             f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))
         ]
-        idle = (self.split < 0).sum()
-        return f'{len(self.classes):,} categories; {", ".join(sizes)}' + f'; {idle:,} not used' * (
-            idle > 0
-        )
+        idle = int((self.split < 0).sum())
+        unused = f'; {idle:,} not used' if idle else ''
+        return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
 @dataclass
