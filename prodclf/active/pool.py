@@ -406,6 +406,21 @@ def correct(
 
 # %% ../../nbs/active/05_pool.ipynb #db04b178
 @patch
+def add_classes(
+    self: Pool,
+    names,  # of categories
+    by: str = '',  # who says so
+) -> int:  # how many were new
+    "Take in categories that the pool does not have; raises for one that is no name"
+
+    def make():
+        new = self._names(names, allow_new=True)
+        return [dict(kind='new_category', label=c, by=by, round=self.round) for c in new]
+
+    return self._record(make)
+
+
+@patch
 def latest(
     self: Pool,
     by: str = '',  # whose

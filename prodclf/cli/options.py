@@ -5,38 +5,35 @@
 # %% auto #0
 __all__ = ['app', 'Data', 'Model', 'Out', 'Seed', 'MinPerClass', 'TestSize', 'TextEncoder', 'ImageEncoder', 'ImageWeights',
            'MaxLength', 'ImageSize', 'EmbeddingsFolder', 'Workers', 'Engine', 'Address', 'default_of', 'option',
-           'one_of', 'refuse', 'option_name', 'takes_columns', 'say', 'quiet_libraries', 'open_data', 'account',
-           'write_metrics', 'show_results']
+           'given', 'one_of', 'refuse', 'option_name', 'takes_columns', 'say', 'quiet_libraries', 'open_data',
+           'account', 'write_metrics', 'show_results']
 
-# %% ../../nbs/cli/01_options.ipynb #3a539084
-import ast, functools, inspect, os, sys
+# %% ../../nbs/cli/01_options.ipynb #46b77403
+import ast, functools, inspect, os, re, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import prodclf, typer
 
-# %% ../../nbs/cli/01_options.ipynb #6f9fb76d
+# %% ../../nbs/cli/01_options.ipynb #eb87b67d
 @functools.cache
-def _definitions(module: str) -> dict:  # name -> node of the syntax tree
-    file = Path(prodclf.__file__).parent.joinpath(*module.split('.')).with_suffix('.py')
-    tree = ast.parse(file.read_text(encoding='utf-8'))
-    return {getattr(node, 'name', ''): node for node in tree.body}
+def _source(part: str, chapter: str) -> str:
+    return (Path(prodclf.__file__).parent / part / f'{chapter}.py').read_text(encoding='utf-8')
 
 
 def default_of(
-    place: str,  # module, function or class, and parameter, such as 'core.progress.delay'
+    place: str,  # part, chapter, name and parameter, such as 'train.classifier.TrainConfig.seed'
 ):
-    """The default of a parameter or of a field of a config, without importing its module; raises
-    `LookupError` where there is none"""
-    module, owner, name = place.rsplit('.', 2)
-    node = _definitions(module)[owner]
-    if isinstance(node, ast.ClassDef):
-        found = {f.target.id: f.value for f in node.body if isinstance(f, ast.AnnAssign)}
-    else:
-        a = node.args
-        found = dict(zip([p.arg for p in a.args][::-1], a.defaults[::-1]))
-        found |= dict(zip([p.arg for p in a.kwonlyargs], a.kw_defaults))
-    return ast.literal_eval(found[name])
+    """A constant, or the default of a parameter or of a field of a config, without importing its
+    module; raises `LookupError` where there is none"""
+    part, chapter, *names = place.split('.')
+    source = _source(part, chapter)
+    owner = re.search(rf'^(def |class |){names[0]}\b', source, re.M)
+    line = re.compile(rf'^ *{names[-1]}\b[^=\n]*= (.+?),?(  #.*)?$', re.M)
+    found = owner and line.search(source, owner.start())
+    if not found:
+        raise LookupError(f'{place} has no default')
+    return ast.literal_eval(found[1])
 
 
 def option(
@@ -48,6 +45,13 @@ def option(
     "An option of the command line, whose help names the default of the function that it feeds"
     about += f'; default: {default_of(default)}' if default else ''
     return typer.Option(name, help=about, **limits)
+
+
+def given(
+    **options,  # None where an option was not given
+) -> dict:
+    "The options that were given: what a command hands on"
+    return {k: v for k, v in options.items() if v is not None}
 
 # %% ../../nbs/cli/01_options.ipynb #5df37f0b
 def one_of(
@@ -72,7 +76,7 @@ def refuse(
     if condition:
         raise typer.BadParameter(why, param_hint=name)
 
-# %% ../../nbs/cli/01_options.ipynb #05441cc5
+# %% ../../nbs/cli/01_options.ipynb #8666af29
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -87,15 +91,23 @@ Data = Annotated[Path, typer.Argument(metavar='DATA', help=_data)]
 Model = Annotated[Path, typer.Argument(metavar='MODEL', help=_model)]
 Out = Annotated[Path, option('--out', 'folder to write to; created when missing')]
 Seed = Annotated[int, option('--seed', 'the same seed gives the same result')]
+_config = 'train.classifier.TrainConfig'
 MinPerClass = Annotated[
-    int, option('--min-per-class', 'leave out categories with fewer products', min=1)
+    Optional[int],
+    option('--min-per-class', 'leave out smaller categories', f'{_config}.min_count', min=1),
 ]
 TestSize = Annotated[
-    float,
-    option('--test-size', 'share of the products for the final measurement', min=0.01, max=0.9),
+    Optional[float],
+    option(
+        '--test-size',
+        'share of the products for the final measurement',
+        f'{_config}.test_size',
+        min=0.01,
+        max=0.9,
+    ),
 ]
 
-# %% ../../nbs/cli/01_options.ipynb #3a6c40a8
+# %% ../../nbs/cli/01_options.ipynb #9859582e
 TextEncoder = Annotated[
     str, option('--text-encoder', "'lsa', Hugging Face name, local folder, 'tiny', or 'none'")
 ]
@@ -108,7 +120,7 @@ ImageWeights = Annotated[
     option('--image-weights', 'file with weights of the image encoder; default: from its hub'),
 ]
 MaxLength = Annotated[
-    Optional[int], option('--max-length', 'tokens of a text that are read; default: 64', min=4)
+    Optional[int], option('--max-length', 'tokens of a text', 'encoders.text.text_length', min=4)
 ]
 ImageSize = Annotated[
     Optional[int],
@@ -132,22 +144,22 @@ Address = Annotated[
     option('--address', "of a Ray cluster, or 'auto'; default: one is started on this machine"),
 ]
 
-# %% ../../nbs/cli/01_options.ipynb #d8804482
+# %% ../../nbs/cli/01_options.ipynb #b776447c
 _columns = dict(
-    images=(Path, 'folder of the image files; default: images/ beside DATA', {}),
-    title=(str, 'column that a person is shown; default: title', {}),
-    text=(str, 'columns to read, with commas between; default: title,description', {}),
-    image=(str, 'column with file names; default: image', {}),
-    label=(str, 'column with categories; default: label, else category', {}),
-    group=(str, 'column that joins variants of a product; a split keeps them together', {}),
-    path=(str, "column with category paths such as 'Home > Kitchen > Mugs'", {}),
-    id=(str, 'column that names a product; default: id, else the row number', {}),
-    language=(str, 'Amazon Berkeley Objects: the language where there is a choice', {}),
-    encoding=(str, 'encoding of a CSV or JSON Lines file; default: utf-8', {}),
+    images=(Path, 'folder of the image files; default: images/ beside DATA'),
+    title=(str, 'column that a person is shown; default: title'),
+    text=(str, 'columns to read, with commas between; default: title,description'),
+    image=(str, 'column with file names; default: image'),
+    label=(str, 'column with categories; default: label, else category'),
+    group=(str, 'column that joins variants of a product; a split keeps them together'),
+    path=(str, "column with category paths such as 'Home > Kitchen > Mugs'"),
+    id=(str, 'column that names a product; default: id, else the row number'),
+    language=(str, 'of Amazon Berkeley Objects', 'data.amazon.iter_source.language'),
+    encoding=(str, 'of a CSV or JSON Lines file', 'data.amazon.iter_source.encoding'),
     bad_image=(
         str,
         'a product whose image cannot be read: quarantine it, or keep it as text-only',
-        dict(callback=one_of('quarantine', 'text-only')),
+        'data.prepare.PrepareConfig.bad_image',
     ),
 )
 
@@ -165,28 +177,24 @@ def takes_columns(
 ):
     """Give a command the options about columns; those that were given arrive as a dictionary
     `columns`"""
-    own = inspect.signature(command)
-    shared = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[Optional[kind], option(option_name(name), about, **limits)],
-        )
-        for name, (kind, about, limits) in _columns.items()
-        if name not in without
-    ]
+    own, shared = inspect.signature(command), []
+    for name, (kind, *about) in _columns.items():
+        check = one_of('quarantine', 'text-only') if name == 'bad_image' else None
+        annotation = Annotated[Optional[kind], option(option_name(name), *about, callback=check)]
+        if name not in without:
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            shared.append(inspect.Parameter(name, keyword, default=None, annotation=annotation))
 
     @functools.wraps(command)
     def run(**options):
-        given = {p.name: options.pop(p.name) for p in shared}
-        return command(**options, columns={k: v for k, v in given.items() if v is not None})
+        columns = {p.name: options.pop(p.name) for p in shared}
+        return command(**options, columns=given(**columns))
 
     mine = [p for p in own.parameters.values() if p.name != 'columns']
     run.__signature__ = own.replace(parameters=[*mine, *shared])
     return run
 
-# %% ../../nbs/cli/01_options.ipynb #d966a939
+# %% ../../nbs/cli/01_options.ipynb #a61603e4
 def _is_first() -> bool:
     "Whether this process is the only one or the first of those that torchrun has started"
     return os.environ.get('WORLD_SIZE', '1') in ('', '0', '1') or os.environ.get('RANK', '0') == '0'
@@ -194,10 +202,11 @@ def _is_first() -> bool:
 
 def say(
     *values,  # as of `print`
+    sep: str = ' ',  # between them
 ):
     "Print a message on standard error, once where several processes run the same command"
     if _is_first():
-        print(*values, file=sys.stderr, flush=True)
+        print(*values, sep=sep, file=sys.stderr, flush=True)
 
 
 def quiet_libraries():
@@ -277,7 +286,7 @@ def account(
             say(f'rows that are not used, and why: {out / "quarantine.csv"}')
     return dict(rows=rows, rows_used=used, rows_quarantined=rows - used, quarantined=reasons)
 
-# %% ../../nbs/cli/01_options.ipynb #15ac70f0
+# %% ../../nbs/cli/01_options.ipynb #fa9b8ebb
 def _peak_megabytes() -> dict:
     try:
         import resource
@@ -314,12 +323,8 @@ def show_results(
     results: list,  # rows of `metrics.json`
 ):
     "Print the results as a small table on standard output, the best model last"
-    form = '{model:<22}{accuracy:>9}  {interval:<15}{macro_f1:>9}{top5:>8}{ece:>7}{fit:>8}'
-    head = dict(model='model', accuracy='accuracy', interval='95 % interval', macro_f1='macro-F1')
-    print(form.format(**head, top5='top-5', ece='ECE', fit='fit s'))
-    for r in sorted(results, key=lambda r: r['accuracy']):
-        low, high = r.get('accuracy_low'), r.get('accuracy_high')
-        cells = {k: f'{r[k]:.3f}' for k in ('accuracy', 'macro_f1', 'top5', 'ece')}
-        interval = '' if low is None else f'{low:.3f} to {high:.3f}'
-        fit = f'{r.get("fit_seconds") or 0:.1f}'
-        print(form.format(model=r['model'], interval=interval, fit=fit, **cells))
+    import pandas as pd
+
+    columns = 'model accuracy accuracy_low accuracy_high macro_f1 top5 ece fit_seconds'.split()
+    table = pd.DataFrame(results).reindex(columns=columns).sort_values('accuracy')
+    print(table.to_string(index=False, na_rep='', float_format='{:.3f}'.format))

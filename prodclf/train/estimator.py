@@ -96,7 +96,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         epochs=None,  # of networks
         batch_size=None,  # of networks
         loss=None,  # of networks: 'ce', 'balanced', 'logit_adjusted'
-        max_length=64,  # tokens of a text that a network reads
+        max_length=None,  # tokens of a text that a network reads; default: 64
         image_size=None,  # pixels; default: what the encoder was trained with
         random_state=0,  # of everything
     ):
@@ -260,6 +260,6 @@ def _write(file, results, products, y, proba, training, summary):
         classes=training.predictor.classes,
         curves=training.curves or None,
         data=data,
-        summary=summary,
+        notes=[summary] if summary else [],
         choice=training.choice,
     )
