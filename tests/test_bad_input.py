@@ -140,7 +140,8 @@ def test_one_json_list(shop):
     (shop.folder/'a.json').write_text('[{"title": "Mug"}]')
     one_line(lambda: read_catalog(shop.folder/'a.json'), 'one object a line', 'jq')
 
-def test_images_folder_missing(shop): one_line(lambda: read_catalog(shop.write(), images=shop.folder/'pics'), 'pics', '--images', '--image none')
+def test_images_folder_missing(shop):
+    one_line(lambda: read_catalog(shop.write(), images=shop.folder/'pics'), 'pics', '--images', '--image none')
     (shop.images/'0.jpg').unlink(); (shop.images/'1.jpg').unlink(); (shop.images/'2.jpg').unlink(); shop.images.rmdir()
     one_line(lambda: read_catalog(shop.write()), 'no folder of images', '0.jpg', '--images', '--image none')
 

@@ -74,8 +74,13 @@ class Reading:
         "How many rows were quarantined for each reason"
         return self.quarantine.reason.value_counts()
 
+    @property
+    def all_notes(self) -> list:
+        "The notes, and a sentence for each thing that was counted"
+        return self.notes + [f'{n:,} {what}' for what, n in self.counts.items() if n]
+
     def __repr__(self):
-        p, notes = self.products, [f'{n:,} {what}' for what, n in self.counts.items() if n]
+        p = self.products
         kinds = p.text.notna().sum(), p.image.notna().sum(), p.label.notna().sum()
         return account(
             self.source,
@@ -84,7 +89,7 @@ class Reading:
             self.reasons.to_dict(),
             f'{kinds[0]:,} with text, {kinds[1]:,} with a picture, {kinds[2]:,} labelled in '
             f'{p.label.nunique():,} categories, {p.group.nunique():,} groups',
-            self.notes + notes,
+            self.all_notes,
         )
 
 
@@ -107,13 +112,21 @@ def table_adapter(
     columns: Columns,  # which column is what
     folder: ImageFolder,  # where the images of the table are
 ) -> Callable:  # record -> cells
-    "What takes the cells of a product out of a row of a table"
+    """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where files
+    are named, there is no folder, and no row before had an address on the web"""
     title, text, image, label, path, group, id, split = columns
-    unnamed = 'row-{}' if id else '{}'
+    unnamed, on_the_web = 'row-{}' if id else '{}', []
 
     def adapt(record):
         get = record.get
         found, data, trouble = find_image(get(image), folder) if image else (None, None, None)
+        if trouble and folder is None and not on_the_web:
+            raise ProdclfError(
+                f'the image column names files, such as {str(get(image))[:60]!r}, and there is no '
+                'folder of images. Remedy: --images DIR, or --image none to do without'
+            )
+        if folder is None and is_address(found):
+            on_the_web.append(True)
         return {
             'id': get(id),
             'unnamed': unnamed,
@@ -442,7 +455,9 @@ def read_catalog(
     **kwargs,
 ) -> Reading:
     "A whole table as one `Reading`; raises as `iter_catalog`"
-    return drop_rare(join_readings(iter_catalog(source, images, **kwargs)), min_per_class)
+    reading = join_readings(iter_catalog(source, images, **kwargs))
+    reading = replace(reading, notes=reading.all_notes, counts=Counter())
+    return drop_rare(reading, min_per_class)
 
 
 def join_readings(

@@ -297,8 +297,7 @@ def find_image(
     value,  # a cell of the image column
     folder: ImageFolder,  # where images are; None: there is no such folder
 ) -> tuple:
-    """(path or address, bytes, trouble): one of them, or none for an empty cell; raises
-    `ProdclfError` where a file is named and there is no folder"""
+    "(path or address, bytes, trouble): one of them, or none for an empty cell"
     if isinstance(value, (list, tuple, np.ndarray)):
         value = next(iter(value), None)
     if isinstance(value, dict):
@@ -311,10 +310,7 @@ def find_image(
     if is_address(name):
         return clean_id(name), None, None
     if folder is None:
-        raise ProdclfError(
-            f'the image column names files, such as {name[:60]!r}, and there is no folder of '
-            'images. Remedy: --images DIR, or --image none to do without'
-        )
+        return None, None, f'image missing: no folder of images for {name[:80]!r}'
     path, trouble = folder.find(name)
     return path, None, trouble
 

@@ -162,12 +162,14 @@ def _lines(
     "Yield lines, or `Rejected`; raises `ProdclfError` when the file cannot be opened"
     name, number = Path(file).name, 0
     opened = gzip.open if name.lower().endswith('.gz') else open
-    if encoding.lower().replace('_', '-') in ('utf-8', 'utf8'):
-        encoding = 'utf-8-sig'
+    if encoding.lower().replace('_', '-') == 'utf-8-sig':
+        encoding = 'utf-8'
     try:
         with opened(file, 'rt', encoding=encoding, errors='prodclf.mark', newline=newline) as f:
             for line in iter(partial(f.readline, longest), ''):
                 number += 1
+                if number == 1:
+                    line = line.removeprefix('\ufeff')
                 if len(line) < longest:
                     yield line
                     continue
