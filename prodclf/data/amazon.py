@@ -287,8 +287,7 @@ def open_source(
     for name, value in options.items():
         if value is not None and name not in allowed:
             raise ProdclfError(
-                f'{name}={value!r}: {source} has no such choice. Remedy: leave it out, or '
-                '--source table'
+                f'{name}: {source} has no such choice. Remedy: leave it out, or --source table'
             )
     if source == 'table':
         return table_source(path, images, need_label, encoding, label=label, **roles)

@@ -112,8 +112,8 @@ def table_adapter(
     columns: Columns,  # which column is what
     folder: ImageFolder,  # where the images of the table are
 ) -> Callable:  # record -> cells
-    """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where files
-    are named, there is no folder, and no row before had an address on the web"""
+    """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where
+    files are named, there is no folder, and no row before had an address on the web"""
     title, text, image, label, path, group, id, split = columns
     unnamed, on_the_web = 'row-{}' if id else '{}', []
 
@@ -228,7 +228,7 @@ def make_product(
 
 def without_image(
     text,  # of the product, or None
-    trouble: str,  # 'reason: detail'; None: its image is an address that is not fetched
+    trouble: str,  # 'reason: detail'; '': its image is an address that is not fetched
     bad_image: str,  # 'quarantine' or 'text-only'
     counts: Counter,  # grows
 ):
@@ -367,7 +367,7 @@ def table_source(
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(
     reading: Reading,  # of rows whose images have been found
-    bad: dict,  # number of a product -> 'reason: detail'; None: an address that is not fetched
+    bad: dict,  # number of a product -> 'reason: detail'; '': an address that is not fetched
     bad_image: str,  # 'quarantine' or 'text-only'
 ) -> Reading:
     "The reading without these images; their products stay with their text, or are rejected"
@@ -404,7 +404,7 @@ def open_images(
         )
     images = {i: v for i, v in enumerate(reading.products.image.tolist()) if isinstance(v, str)}
     files = {i: v for i, v in images.items() if check and not is_address(v)}
-    bad = {i: None for i, v in images.items() if is_address(v)}
+    bad = {i: '' for i, v in images.items() if is_address(v)}
     bad |= {i: t for i, t in zip(files, check_images(files.values())) if t is not None}
     return drop_images(reading, bad, bad_image) if bad else reading
 

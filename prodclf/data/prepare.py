@@ -6,11 +6,11 @@
 __all__ = ['PrepareConfig', 'Job', 'prepare_part', 'plain_errors', 'file_stamps', 'source_jobs', 'PrepareRun', 'make_part',
            'fetched_jobs', 'run_local', 'prepare', 'prepared_account', 'open_products']
 
-# %% ../../nbs/data/09_prepare.ipynb #7f2c40a3
-import errno, inspect, json, os, shutil, sys
+# %% ../../nbs/data/09_prepare.ipynb #5e91f48a
+import errno, json, os, shutil, sys
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -107,9 +107,11 @@ def _vanished(folder) -> ProdclfError:
 
 
 def _shrink_row(image, data, config: PrepareConfig, folder) -> tuple:
-    "(JPEG, fingerprint, trouble) of a row; None where there is none"
-    if data is None and image is None:
+    "(JPEG, fingerprint, trouble) of a row, None where there is none; '' is an address's trouble"
+    if data is None and not isinstance(image, str):
         return None, None, None
+    if data is None and is_address(image):
+        return None, None, ''
     try:
         jpeg, small = shrink(image if data is None else data, config.longest, config.quality)
     except ImageError as e:
@@ -130,18 +132,11 @@ def prepare_part(
     `ProdclfError` when the disk is full or the images go away"""
     import pyarrow as pa
 
-    reading, jpegs, hashes, bad = job.reading, [], [], {}
-    images = reading.products.image.astype(object)
-    for i, (image, data) in enumerate(zip(images, reading.origin.image_bytes)):
-        image = image if isinstance(image, str) else None
-        if is_address(image):
-            jpeg, mark, bad[i] = None, None, None
-        else:
-            jpeg, mark, trouble = _shrink_row(image, data, config, folder)
-            bad |= {i: trouble} if trouble else {}
-        jpegs.append(jpeg)
-        hashes.append(mark)
-    small = pd.DataFrame(dict(image_bytes=jpegs, image_hash=hashes), dtype=object)
+    reading, small = job.reading, []
+    images = zip(reading.products.image.tolist(), reading.origin.image_bytes)
+    small = [_shrink_row(image, data, config, folder) for image, data in images]
+    bad = {i: trouble for i, (*_, trouble) in enumerate(small) if trouble is not None}
+    small = pd.DataFrame(small, columns=['image_bytes', 'image_hash', ''], dtype=object)
     reading = replace(reading, origin=reading.origin[['file', 'row']].join(small))
     reading = drop_images(reading, bad, config.bad_image)
     table = pa.Table.from_pandas(reading.products, preserve_index=False).to_pydict()
@@ -177,8 +172,9 @@ def plain_errors(
     try:
         yield
     except OSError as e:
+        code = errno.ENOENT if isinstance(e, FileNotFoundError) else e.errno
         for names, what in _disk_troubles.items():
-            if e.errno in [getattr(errno, n, None) for n in names]:
+            if errno.errorcode.get(code) in names:
                 raise ProdclfError(
                     f'{folder}: {what} and run the same command again; finished parts are kept'
                 ) from e
@@ -258,9 +254,10 @@ class PrepareRun:
                 f'{self.out}: this catalog was begun with other {other}. Remedy: the same command '
                 'as then, or another --out'
             )
-        if 'images' in run and run['images'] and not self.images:
-            raise _vanished(run['images'])
-        if 'images' in run and self.images and not run['images']:
+        images = run.get('images', self.images)  # a finished catalog does not need them any more
+        if images and not self.images:
+            raise _vanished(images)
+        if self.images and not images:
             raise ProdclfError(
                 f'{self.images}: the images were not there when this catalog was begun. Remedy: '
                 f'another --out, or delete {self.out} and prepare again'
@@ -337,11 +334,7 @@ def open_jobs(
                 'delete the folder and prepare again'
             )
         else:
-            entries[job.name] = _brief(done)
-
-
-def _brief(entry: dict) -> dict:
-    return {k: v for k, v in entry.items() if k != 'rejected'}
+            entries[job.name] = done | dict(rejected=None)
 
 
 def make_part(
@@ -358,7 +351,7 @@ def make_part(
             f.flush()
             os.fsync(f.fileno())
     shutil.rmtree(Path(work) / 'fetched' / job.name, ignore_errors=True)
-    return _brief(entry)
+    return entry | dict(rejected=None)
 
 # %% ../../nbs/data/09_prepare.ipynb #e8edc734
 def fetched_jobs(
@@ -575,17 +568,15 @@ def open_products(
     cache=None,  # folder for what is prepared; None: `catalogs` in the cache folder
     config: PrepareConfig = PrepareConfig(),
     workers: int = None,  # processes; None: one a core
-    **options,  # of `prepare`, or fields of `config`; None: the default
+    **options,  # of `open_source`, `limit`, or fields of `config`; None: the default
 ) -> ProductDataset:
     """The products of any source as a dataset, prepared once, with the account printed to standard
     error; raises `ProdclfError` for what the user can mend, such as an option that a prepared
     folder cannot heed"""
     if isinstance(data, ProductDataset):
         return data
-    names, defaults = [f.name for f in fields(config)], asdict(PrepareConfig())
-    for function in (prepare, open_source):
-        defaults |= {k: p.default for k, p in inspect.signature(function).parameters.items()}
-    given = {k: v for k, v in options.items() if v is not None and v != defaults.get(k)}
+    usual = asdict(PrepareConfig()) | dict(source='auto', encoding='utf-8', need_label=True)
+    given = {k: v for k, v in options.items() if v is not None and v != usual.get(k)}
     if isinstance(data, pd.DataFrame):
         return ProductDataset(read_catalog(data, **given).products)
     if is_prepared(data):
@@ -595,21 +586,15 @@ def open_products(
                 'leave it out, or name the raw table'
             )
         return ProductDataset(data)
-    config = replace(config, **{k: given.pop(k) for k in names if k in given})
-    chosen = {k: v for k, v in given.items() if k not in ('download', 'runner', 'limit')}
-    source = open_source(data, **chosen)
-    files = [Path(f).resolve() for f in source.files]
-    images = _folder_stamp(source.folder.path) if source.folder else None
-    key = digest(__version__, file_stamps(files), images, asdict(config), given)
+    config = replace(config, **{k: given.pop(k) for k in asdict(config) if k in given})
+    source = open_source(data, **{k: v for k, v in given.items() if k != 'limit'})
+    images = os.walk(source.folder.path) if source.folder else ()
+    files = sorted(Path(folder) / name for folder, _, names in images for name in names)
+    files = [Path(f).resolve() for f in (*source.files, *files) if Path(f).is_file()]
+    key = digest(__version__, file_stamps(files), asdict(config), given)
     folder = Path(cache or cache_folder('catalogs')) / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):
         dataset = prepare(data, folder, config, workers, **given)
-    print(prepared_account(dataset, data), file=sys.stderr)
+    print(prepared_account(dataset, source.name), file=sys.stderr)
     return dataset
-
-
-def _folder_stamp(folder) -> str:
-    "A fingerprint of the names, sizes and times of all files below a folder"
-    files = sorted(Path(d) / n for d, _, names in os.walk(folder) for n in names)
-    return digest(file_stamps(f for f in files if f.is_file()))
