@@ -47,7 +47,7 @@ from .dedup import picture_hash, same_groups, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
-    account,
+    row_account,
     drop_images,
     join_readings,
     read_blocks,
@@ -69,11 +69,10 @@ class PrepareConfig:
     part_bytes: int = 2**26  # bytes of images inside the rows, at most
 
     def __post_init__(self):
-        for name, low, high in (('longest', 16, None), ('part_rows', 1, None), ('quality', 1, 100)):
-            value = getattr(self, name)
-            if value < low or (high and value > high):
-                wanted = f'{low} to {high}' if high else f'{low} or more'
-                raise ProdclfError(f'{name}={value}. Remedy: {wanted}')
+        limits = dict(longest=(16, 2**16), part_rows=(1, 2**31), quality=(1, 100))
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ProdclfError(f'{name}={getattr(self, name)}. Remedy: {low:,} to {high:,}')
         if self.bad_image not in ('quarantine', 'text-only'):
             raise ProdclfError(f"bad_image={self.bad_image!r}. Remedy: 'quarantine' or 'text-only'")
 
@@ -107,7 +106,8 @@ def _vanished(folder) -> ProdclfError:
 
 
 def _shrink_row(image, data, config: PrepareConfig, folder) -> tuple:
-    "(JPEG, fingerprint, trouble) of a row, None where there is none; '' is an address's trouble"
+    """(JPEG, fingerprint, trouble) of a row, None where there is none; the trouble of an address is
+    ''"""
     if data is None and not isinstance(image, str):
         return None, None, None
     if data is None and is_address(image):
@@ -132,7 +132,7 @@ def prepare_part(
     `ProdclfError` when the disk is full or the images go away"""
     import pyarrow as pa
 
-    reading, small = job.reading, []
+    reading = job.reading
     images = zip(reading.products.image.tolist(), reading.origin.image_bytes)
     small = [_shrink_row(image, data, config, folder) for image, data in images]
     bad = {i: trouble for i, (*_, trouble) in enumerate(small) if trouble is not None}
@@ -263,39 +263,41 @@ class PrepareRun:
                 f'another --out, or delete {self.out} and prepare again'
             )
 
-    def begin(self) -> bool:  # whether there is something to do
-        """Make the folder, or go on with it; raises `ProdclfError` when it is in use or belongs to
-        something else"""
-        manifest, run = self.out / 'manifest.json', self.folder / 'run.json'
-        with plain_errors(self.out):
-            if manifest.is_file():
-                self.check(json.loads(manifest.read_text(encoding='utf-8')))
-                shutil.rmtree(self.folder, ignore_errors=True)
-                return False
-            if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
-                raise ProdclfError(
-                    f'{self.out}: the folder is not empty and holds no prepared catalog. Remedy: '
-                    'another --out'
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self.lock.acquire(timeout=0)
-            except Timeout:
-                raise ProdclfError(
-                    f'{self.out}: another process is preparing this catalog. Remedy: wait for it, '
-                    'or another --out'
-                ) from None
-            try:
-                if run.is_file():
-                    self.check(json.loads(run.read_text(encoding='utf-8')))
-                else:
-                    write_json(run, dict(about=self.about, images=self.images))
-                for stale in self.out.rglob('.*.part'):
-                    stale.unlink(missing_ok=True)
-            except BaseException:
-                self.lock.release()
-                raise
-        return True
+# %% ../../nbs/data/09_prepare.ipynb #39b50c22
+@patch
+def begin(self: PrepareRun) -> bool:  # whether there is something to do
+    """Make the folder, or go on with it; raises `ProdclfError` when it is in use or belongs to
+    something else"""
+    manifest, run = self.out / 'manifest.json', self.folder / 'run.json'
+    with plain_errors(self.out):
+        if manifest.is_file():
+            self.check(json.loads(manifest.read_text(encoding='utf-8')))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return False
+        if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
+            raise ProdclfError(
+                f'{self.out}: the folder is not empty and holds no prepared catalog. Remedy: '
+                'another --out'
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise ProdclfError(
+                f'{self.out}: another process is preparing this catalog. Remedy: wait for it, '
+                'or another --out'
+            ) from None
+        try:
+            if run.is_file():
+                self.check(json.loads(run.read_text(encoding='utf-8')))
+            else:
+                write_json(run, dict(about=self.about, images=self.images))
+            for stale in self.out.rglob('.*.part'):
+                stale.unlink(missing_ok=True)
+        except BaseException:
+            self.lock.release()
+            raise
+    return True
 
 # %% ../../nbs/data/09_prepare.ipynb #33fd1bd5
 @patch
@@ -558,7 +560,7 @@ def prepared_account(
         f'{sum(p.pictures for p in parts):,} with a picture, {sum(p.labelled for p in parts):,} '
         f'labelled in {len(m["labels"]):,} categories'
     )
-    return account(
+    return row_account(
         name or dataset.folder, m['rows'], m['products'], m['reasons'], about, m['notes']
     )
 
@@ -570,9 +572,8 @@ def open_products(
     workers: int = None,  # processes; None: one a core
     **options,  # of `open_source`, `limit`, or fields of `config`; None: the default
 ) -> ProductDataset:
-    """The products of any source as a dataset, prepared once, with the account printed to standard
-    error; raises `ProdclfError` for what the user can mend, such as an option that a prepared
-    folder cannot heed"""
+    """The products of any source as a dataset, prepared once, the account printed to standard
+    error. Raises `ProdclfError` for what the user can mend, such as options that come too late"""
     if isinstance(data, ProductDataset):
         return data
     usual = asdict(PrepareConfig()) | dict(source='auto', encoding='utf-8', need_label=True)

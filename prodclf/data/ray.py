@@ -86,7 +86,7 @@ def _no_cluster(address, e) -> ProdclfError:
         '--address HOST:PORT as it prints'
     )
 
-
+# %% ../../nbs/data/11_ray.ipynb #087d045f
 @contextmanager
 def cluster(
     # HOST:PORT of the head, or 'auto'; None: $RAY_ADDRESS, else Ray on this machine alone
@@ -276,7 +276,7 @@ def _results(
             'are kept'
         ) from None
 
-
+# %% ../../nbs/data/11_ray.ipynb #f4eaf958
 def ray_runner(
     address: str = None,  # of the cluster, see `cluster`
     workers: int = None,  # parts at a time; None: as many as the cluster has cores

@@ -20,7 +20,12 @@ from ..core import rng
 class Trouble(Exception):
     "Worth another try, after `wait` seconds at least"
 
-    def __init__(self, why: str, wait: float = 0.0, unreachable: bool = False):
+    def __init__(
+        self,
+        why: str,  # what a person is told
+        wait: float = 0.0,  # seconds before the next try
+        unreachable: bool = False,  # whether no connection was made
+    ):
         super().__init__(why)
         self.wait, self.unreachable = wait, unreachable
 
@@ -101,7 +106,10 @@ def addresses(
     return found
 
 
-def check_url(url: str, before: str = None) -> str:
+def check_url(
+    url: str,  # address
+    before: str = None,  # the address that led here
+) -> str:
     "The host of an http(s) address; `Hopeless` for another scheme, or a step from https to http"
     try:
         u = urlsplit(url)
@@ -197,7 +205,9 @@ class DownloadConfig:
     seed: int = 0  # of the random part of waiting
 
 
-def retry_after(headers) -> float:  # seconds
+def retry_after(
+    headers,  # of an answer
+) -> float:  # seconds
     "What a server's Retry-After asks for; 0 where there is none or it makes no sense"
     value = (headers.get('Retry-After') or '').strip()
     if value.isdecimal() and value.isascii():
@@ -213,7 +223,11 @@ def retry_after(headers) -> float:  # seconds
     return max(0.0, due - now)
 
 
-def pause(config: DownloadConfig, name: str, n: int) -> float:
+def pause(
+    config: DownloadConfig,
+    name: str,  # of the file
+    n: int,  # which try, from 1
+) -> float:
     "Seconds to wait before try `n` (from 1) of a file: the same for the same seed"
     seconds = min(config.longest_wait, config.wait * 2.0 ** (n - 1))
     return seconds * rng(config.seed, 'pause', name, n).uniform(0.5, 1.5)
@@ -222,12 +236,19 @@ def pause(config: DownloadConfig, name: str, n: int) -> float:
 class Host:
     "The gate to one host"
 
-    def __init__(self, config: DownloadConfig, stop):
+    def __init__(
+        self,
+        config: DownloadConfig,
+        stop,  # `threading.Event` that ends the run
+    ):
         self.config, self.stop, self.lock = config, stop, threading.Lock()
         self.gate = threading.Semaphore(config.per_host)
         self.next, self.answered, self.dead = 0.0, False, ''
 
-    def later(self, seconds: float):
+    def later(
+        self,
+        seconds: float,  # from now
+    ):
         "No request before so many seconds have passed"
         with self.lock:
             self.next = max(self.next, time.monotonic() + seconds)
