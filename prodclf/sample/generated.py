@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['forms', 'Written', 'write_generated']
 
-# %% ../../nbs/sample/05_generated.ipynb #5322a324
+# %% ../../nbs/sample/05_generated.ipynb #fa651fc9
 import csv, gzip, io, json, re
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -20,7 +20,7 @@ import numpy as np
 from ..core import ProdclfError, atomic_path, process_map, progress, rng
 from .invented import Block, Painter, Vocabulary, block_rows, draw_block, tree
 
-# %% ../../nbs/sample/05_generated.ipynb #dbc8c343
+# %% ../../nbs/sample/05_generated.ipynb #4475d887
 class _Form(NamedTuple):
     "How a source writes a product; '@name@' is filled in"
 
@@ -71,7 +71,7 @@ _listing = dict(
     country='US',
 )
 
-# %% ../../nbs/sample/05_generated.ipynb #4780af9e
+# %% ../../nbs/sample/05_generated.ipynb #79091bf0
 _names = dict(title='item_name', text='bullet_point', id='item_id')
 _listings, _lines = 'listings/metadata/listings_{}.json', 'meta_Generated_{}.jsonl'
 _broken = {'broken line': 'malformed row'}
@@ -85,7 +85,7 @@ _missing_files = {'missing picture': 'image missing', 'empty picture': 'image em
 _bad_pictures = ['truncated picture', 'not a picture']  # only seen by whoever opens the file
 _kept = ['HTML in text', 'entities in text', 'control characters', 'missing title']
 
-# %% ../../nbs/sample/05_generated.ipynb #b49b2fdc
+# %% ../../nbs/sample/05_generated.ipynb #521e2192
 def _join(*parts):
     import pyarrow.compute as pc
 
@@ -126,7 +126,7 @@ def _told(block):
     both = _join(block.features, '. ', block.description)
     return _some(block.features, both, block.description)
 
-# %% ../../nbs/sample/05_generated.ipynb #66ad3748
+# %% ../../nbs/sample/05_generated.ipynb #d434f59d
 def _table_marks(block, out, leaves, absent=''):
     import pyarrow as pa, pyarrow.compute as pc
 
@@ -192,7 +192,7 @@ def _rows(form: str, columns: dict):
     parts = re.split(r'@(\w+)@' if form == 'csv' else r'"@(\w+)@"', quoted + '\n')
     return _join(*(columns[p] if i % 2 else p for i, p in enumerate(parts)))
 
-# %% ../../nbs/sample/05_generated.ipynb #aa538a2c
+# %% ../../nbs/sample/05_generated.ipynb #4e65f31b
 def _faults(block: Block, form: str, seed: int, dirt: float) -> dict:  # row of the block -> fault
     "Which rows have which fault"
     draw, place = rng(seed, 'dirt', block.start), np.arange(len(block.label)) % 64
@@ -233,7 +233,7 @@ def _spoil(record: dict, fault: str, form: str, title: str, told: str, first: st
     record |= {f.id: ids[fault]} if fault in ids else {}
     record |= {f.text: told} if fault == 'wrong type' else {}
 
-# %% ../../nbs/sample/05_generated.ipynb #7379a767
+# %% ../../nbs/sample/05_generated.ipynb #52f36dbb
 def _with_faults(rows, faults: dict, form: str, ids, plain: tuple):
     """Rows (lines, or a table) with the faults that can be seen in them; `plain` are titles and
     other words, arrow strings"""
@@ -273,7 +273,7 @@ def _line(record: dict, form: str):
     csv.writer(text, lineterminator='\n').writerow(record.values())
     return text.getvalue()
 
-# %% ../../nbs/sample/05_generated.ipynb #16e55097
+# %% ../../nbs/sample/05_generated.ipynb #9a95289f
 @dataclass
 class Written:
     "What a generated catalog holds"
@@ -315,7 +315,7 @@ class Written:
         found = np.bincount(block.label, minlength=len(leaves))
         self.labels.update({leaves[c].name: int(found[c]) for c in np.flatnonzero(found)})
 
-# %% ../../nbs/sample/05_generated.ipynb #94be5ff9
+# %% ../../nbs/sample/05_generated.ipynb #4c82c6cc
 @contextmanager
 def _row_file(path: Path, compress: int = 1, header: str = ''):
     """Within the block a function that adds a table, or lines; the file is there under its name
@@ -369,7 +369,7 @@ def _paint(job) -> tuple:
         sizes.append(len(raw))
     return len(sizes), sum(sizes)
 
-# %% ../../nbs/sample/05_generated.ipynb #f5d9bbb2
+# %% ../../nbs/sample/05_generated.ipynb #c79848db
 @dataclass
 class _Plan:
     "What is to be written; raises `ProdclfError` for choices that make no catalog"
@@ -414,14 +414,13 @@ class _Plan:
         packed = self.compress and not name.endswith('.parquet')
         return self.folder / (f'{name}.gz' if packed else name)
 
-# %% ../../nbs/sample/05_generated.ipynb #f62e5159
-def _write_rows(plan: _Plan, written: Written):
+# %% ../../nbs/sample/05_generated.ipynb #7b6a130e
+def _write_rows(plan: _Plan, written: Written, bar):
     "Write all rows; yields what `_paint` needs for the images of each block"
     form, table = plan.form, plan.form in ('csv', 'parquet')
     header = ','.join(_fields) + '\n' if form == 'csv' else ''
     digits, file = len(f'{(plan.blocks - 1) // plan.per_file:x}'), forms[form].file
-    bar = progress(range(plan.blocks), text=f'drawing {plan.rows:,} products', unit='x4096')
-    bar = iter(bar)
+    bar = iter(bar)  # of the blocks
     with _image_index(plan) as index:
         for number in range(-(-plan.blocks // plan.per_file)):
             path = plan.path(file.format(f'{number:0{digits}x}'))
@@ -463,7 +462,7 @@ def _image_job(plan, block, columns, faults) -> tuple:
     folder = plan.folder / ('images/small' if plan.form == 'abo' else 'images')
     return folder, (plan.classes, plan.seed, plan.side), list(rows)
 
-# %% ../../nbs/sample/05_generated.ipynb #59ab6d6e
+# %% ../../nbs/sample/05_generated.ipynb #f2fac678
 def write_generated(
     folder,  # gets the files
     rows: int,  # products
@@ -481,7 +480,8 @@ def write_generated(
     `ProdclfError` for choices that make no catalog"""
     about = rows, classes, pictures, form, seed, side, dirt, compress, file_rows
     plan, written = _Plan(Path(folder), *about), Written(form)
-    for files, size in process_map(_paint, _write_rows(plan, written), workers):
+    bar = progress(range(plan.blocks), text=f'drawing {rows:,} products', unit='x4096')
+    for files, size in process_map(_paint, _write_rows(plan, written, bar), workers):
         written.pictures += files
         written.picture_bytes += size
     return written
