@@ -9,8 +9,7 @@ __all__ = ['Gradients', 'badge']
 import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
-from .diversity import unlabeled
-from .uncertainty import as_floats, distributions, BadRow
+from .uncertainty import BadRow, as_floats, distributions, unlabeled
 
 # %% ../../nbs/active/03_badge.ipynb #7886b3ba
 class Gradients:
@@ -20,7 +19,7 @@ class Gradients:
     def __init__(
         self,
         probabilities,  # (N, C) array or memory map
-        embeddings,  # (N, D) array, memory map or `Rows`: what the last layer sees
+        embeddings,  # (N, D) array, memory map or `DiskRows`: what the last layer sees
         rows=None,  # (U,) which rows; None: all
         bias: bool = False,  # count the gradient by the bias too: a feature that is always 1
         # bytes; factors that take less are held, others are read for every pick
@@ -39,13 +38,10 @@ class Gradients:
         width = probabilities.shape[1] + embeddings.shape[1]
         self.block, self.held = max(64, 2**21 // width), None
         if len(self.rows) * width * 4 <= memory:
-            self.held = [
-                np.concatenate(parts) for parts in zip(*[(p, h) for _, p, h in self.read()])
-            ] or None
-        self.favourite, self.squares = (
-            np.zeros(len(self.rows), np.int64),
-            np.zeros(len(self.rows), np.float32),
-        )
+            parts = zip(*[(p, h) for _, p, h in self.read()])
+            self.held = [np.concatenate(part) for part in parts] or None
+        self.favourite = np.zeros(len(self.rows), np.int64)
+        self.squares = np.zeros(len(self.rows), np.float32)
         for at, p, h in self.read():
             best = self.favourite[at] = p.argmax(1)
             a = np.einsum('nc,nc->n', p, p) - 2 * p[np.arange(len(p)), best] + 1  # |p - e|²
@@ -82,11 +78,8 @@ def squared_distances(
 ) -> np.ndarray:  # (U,) float32
     "Squared distances of all gradient embeddings to that of one row"
     out, y = np.empty(len(self), np.float32), self.favourite[i]
-    pi, hi = (
-        (f[i] for f in self.held)
-        if self.held is not None
-        else (f[0] for f in self.load(self.rows[i : i + 1]))
-    )
+    one = self.load(self.rows[i : i + 1]) if self.held is None else [f[[i]] for f in self.held]
+    pi, hi = (f[0] for f in one)
     for at, p, h in self.read():
         best = self.favourite[at]
         a = p @ pi
@@ -114,7 +107,7 @@ def materialized(self: Gradients) -> np.ndarray:  # (U, C·D) or (U, C·(D+1)) f
 def badge(
     n: int,  # how many products to ask about
     probabilities,  # (N, C) array or memory map
-    embeddings,  # (N, D) array, memory map or `Rows`: what the last layer sees
+    embeddings,  # (N, D) array, memory map or `DiskRows`: what the last layer sees
     labeled,  # (N,) bool
     seed: int = 0,  # of the draws
     bias: bool = False,  # count the gradient by the bias too

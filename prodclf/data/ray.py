@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ..core import ProdclfError, need
-from .prepare import Job, Rules, make_part
+from .prepare import Job, PrepareConfig, make_part
 
 # %% ../../nbs/data/11_ray.ipynb #c88ccb3a
 @contextmanager
@@ -42,7 +42,7 @@ def counted(
 def make_packed(
     packed: bytes,  # a pickled (`Job`, where its pictures are)
     work,  # folder of unfinished parts, on shared storage
-    rules: Rules,
+    rules: PrepareConfig,
 ) -> dict:  # the entry of the part
     "What a machine does with a job; raises `ProdclfError` when it does not see the shared folder"
     job, folder = pickle.loads(packed)

@@ -20,7 +20,7 @@ from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, atomic_path, progress, rng, write_json
 from ..data.dataset import Shards, uniform
-from ..evaluate.confidence import calibration_bins
+from ..evaluate.metrics import calibration_bins
 from ..evaluate.metrics import path_parts, spread, top_k_accuracy
 from ..train.baselines import baseline_names
 from prodclf.models.sparse_text import (
