@@ -213,8 +213,8 @@ def _begin_worker(initializer, initargs):
 # %% ../nbs/00_core.ipynb #7ac3a331
 @contextmanager
 def _hidden_main(initargs):
-    """Start processes without importing the user's script in them, so that it needs no guard; unless
-    something that goes to them is defined there"""
+    """Start processes without importing the user's script in them, so that it needs no guard,
+    unless something that goes to them is defined there"""
     import pickle
 
     try:

@@ -6,7 +6,7 @@
 __all__ = ['Category', 'sample_version', 'faults', 'categories', 'ambiguous', 'look_alikes', 'product', 'product_image',
            'draw_images', 'sample_catalog', 'write_sample']
 
-# %% ../../nbs/sample/03_shop.ipynb #ea360cd1
+# %% ../../nbs/sample/03_shop.ipynb #3da3f36b
 import json
 from collections import namedtuple
 from functools import lru_cache
@@ -20,7 +20,7 @@ from ..data.catalog import product_frame
 from .drawing import Dice, palettes, picture
 from .sketches import sketches
 
-# %% ../../nbs/sample/03_shop.ipynb #73ed94c6
+# %% ../../nbs/sample/03_shop.ipynb #42f3da6d
 _house = '''
 Home > Kitchen
   Mugs|mug any 1|mug, coffee mug, tea cup
@@ -78,7 +78,7 @@ Beauty > Nails
   Press-on Nails|false_nails any 34 nails|press-on nails, false nails, artificial nails
     24 pieces, almond shape, with glue tabs, glossy, reusable, manicure'''
 
-# %% ../../nbs/sample/03_shop.ipynb #a15e20f2
+# %% ../../nbs/sample/03_shop.ipynb #6628edb1
 _away = '''
 Grocery > Oil & Vinegar
   Olive Oil|oil_bottle earth 7|olive oil, extra virgin oil, frying oil
@@ -149,7 +149,7 @@ Music & Books > Books
   Cookbooks|book any 50|cookbook, recipe book, baking book
     160 pages, 80 recipes, quick dinners, vegetarian, step by step'''
 
-# %% ../../nbs/sample/03_shop.ipynb #8dfa5057
+# %% ../../nbs/sample/03_shop.ipynb #810cf7ad
 _fields = 'path label department sketch palette weight nouns shared features'
 Category = namedtuple('Category', _fields)
 
@@ -172,7 +172,7 @@ def categories() -> tuple:
         found.append(Category(path, label, shelf.split(' > ')[0], *about, shared, features))
     return tuple(found)
 
-# %% ../../nbs/sample/03_shop.ipynb #e0781c1a
+# %% ../../nbs/sample/03_shop.ipynb #cff39634
 def ambiguous() -> dict:  # noun -> labels
     "The nouns that may mean two categories; the image decides"
     names = {}
@@ -188,7 +188,7 @@ def look_alikes() -> dict:  # sketch -> labels
         names.setdefault(c.sketch, []).append(c.label)
     return {sketch: labels for sketch, labels in names.items() if len(labels) > 1}
 
-# %% ../../nbs/sample/03_shop.ipynb #3797b4a4
+# %% ../../nbs/sample/03_shop.ipynb #ad8e500b
 _brands = [
     a + b
     for a in 'Nor Vel Kas Tum Bri Osk Lum Fen Hal Mir Zan Dor Pel Sor Quin Tav'.split()
@@ -236,7 +236,7 @@ def _voice(dice: Dice, category: Category) -> str:
         return 'ambiguous'
     return 'vague' if category.sketch in _umbrellas and roll < 150 else 'plain'
 
-# %% ../../nbs/sample/03_shop.ipynb #0ff49954
+# %% ../../nbs/sample/03_shop.ipynb #f5cbfbed
 def _texts(dice: Dice, category: Category) -> tuple:  # voice, title, description
     "How the seller names the product, a title, and a description, which may be empty"
     d, how = dice, _voice(dice, category)
@@ -283,7 +283,7 @@ def _nameless(d: Dice, how, name, tail, other) -> str:
         )
     return d.pick(forms)
 
-# %% ../../nbs/sample/03_shop.ipynb #61afbc70
+# %% ../../nbs/sample/03_shop.ipynb #b8792eb5
 _golden = 11400714819323198485  # 2**64 divided by the golden ratio, odd
 
 
@@ -301,7 +301,7 @@ def _stretches(seed):
     upto = np.cumsum([categories()[i].weight for i in order]).tolist()
     return order, np.array([(u << 53) // upto[-1] for u in upto], np.int64), dice.bit64()
 
-# %% ../../nbs/sample/03_shop.ipynb #4142897f
+# %% ../../nbs/sample/03_shop.ipynb #edc7f6d4
 def _place(i: int, seed: int) -> tuple:
     """Ordinal of a product's group, number of the product that leads it, and its own place in the
     group"""
@@ -315,7 +315,7 @@ def _place(i: int, seed: int) -> tuple:
         return before + start, block * 20 + start, j - start
     return before + j - size + 1, i, 0
 
-# %% ../../nbs/sample/03_shop.ipynb #afb0ad66
+# %% ../../nbs/sample/03_shop.ipynb #87bd09a7
 def product(
     i: int,  # number of the product, 0-based
     seed: int = 0,  # the shop's seed
@@ -349,7 +349,7 @@ def product_image(
     p = product(i, seed)
     return picture(sketches[p['category'].sketch], Dice(seed, 'picture', i), p['color'], size)
 
-# %% ../../nbs/sample/03_shop.ipynb #166f6276
+# %% ../../nbs/sample/03_shop.ipynb #659aec80
 sample_version = 2  # to be raised when a change of texts or drawings makes older images wrong
 
 
@@ -357,17 +357,13 @@ def _image_path(folder, i: int) -> Path:
     return Path(folder) / f'{i // 1000:03d}' / f'P{i:06d}.png'
 
 
-def _draw_range(job) -> int:
-    "Draw the images of some products that are not there yet; how many were drawn"
-    start, stop, seed, folder, size = job
-    done = 0
-    for i in range(start, stop):
-        target = _image_path(folder, i)
-        if product(i, seed)['shown'] and not target.exists():
-            with atomic_path(target) as part:
-                product_image(i, seed, size).save(part, 'PNG', compress_level=1)
-            done += 1
-    return done
+def _draw(job) -> int:
+    "Draw the images of some products and return how many there are"
+    numbers, seed, folder, size = job
+    for i in numbers:
+        with atomic_path(_image_path(folder, i)) as part:
+            product_image(i, seed, size).save(part, 'PNG', compress_level=1)
+    return len(numbers)
 
 
 def draw_images(
@@ -375,7 +371,7 @@ def draw_images(
     seed: int,  # the shop's seed
     folder,  # where the images go
     size: int = 96,  # pixels
-    workers: int = 1,  # processes
+    workers: int = None,  # processes; None: one a core where more than a thousand are to be drawn
 ) -> int:
     """Draw what is missing among the first `n` products' images and return how many were; raises
     `ProdclfError` when the folder holds another shop's"""
@@ -387,17 +383,21 @@ def draw_images(
             f'{folder} holds the images of another shop ({found}, not {about}). Remedy: another '
             'folder, or remove that one'
         )
-    jobs = [(a, min(a + 200, n), seed, str(folder), size) for a in range(0, n, 200)]
-    done = process_map(_draw_range, jobs, workers)
+    todo = [i for i in range(n) if not _image_path(folder, i).exists()]
+    todo = [i for i in todo if product(i, seed)['shown']]
+    jobs = [(todo[a : a + 200], seed, str(folder), size) for a in range(0, len(todo), 200)]
+    if workers is None and len(todo) <= 1000:
+        workers = 1
+    done = process_map(_draw, jobs, workers)
     return sum(progress(done, total=len(jobs), text='drawing products', unit='x200'))
 
-# %% ../../nbs/sample/03_shop.ipynb #378dfa26
+# %% ../../nbs/sample/03_shop.ipynb #9f9d3b20
 def sample_catalog(
     n: int = 2400,  # products; from about 2,000 on every one of the 50 categories has at least 12
     seed: int = 0,  # another seed, another shop
     folder=None,  # where the images go; default: the cache folder
     size: int = 96,  # pixels of an image's side
-    workers: int = 1,  # processes that draw
+    workers: int = None,  # processes that draw, see `draw_images`
 ) -> pd.DataFrame:
     """The product table of an invented shop, `id title text image label path group split`; draws
     the images that are missing; raises `ProdclfError` for `n` below 1"""
@@ -420,7 +420,7 @@ def sample_catalog(
     )
     return product_frame(columns)
 
-# %% ../../nbs/sample/03_shop.ipynb #2e7c4e0f
+# %% ../../nbs/sample/03_shop.ipynb #96f0f2c4
 _files = {  # what is in an image file that has a fault
     'truncated picture': None,  # the first half of the image
     'empty file': b'',
@@ -457,7 +457,7 @@ def _spoil(row: dict, fault: str, folder: Path, image: Image.Image, dice: Dice):
             half = _files[fault] is None
             part.write_bytes(raw[: len(raw) // 2] if half else _files[fault])
 
-# %% ../../nbs/sample/03_shop.ipynb #691b6dec
+# %% ../../nbs/sample/03_shop.ipynb #3aa12dfd
 def write_sample(
     folder,  # gets products.csv and images/
     n: int = 400,  # products
