@@ -84,9 +84,14 @@ print(got); got.check()
 '''
 
 
+def default_interrupt():
+    "In the child: what was started in the background of a shell has inherited that Ctrl-C is ignored"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def process(plan, folder):
     return subprocess.Popen([sys.executable, '-c', script, json.dumps(plan), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'})
+                            env={**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'}, preexec_fn=default_interrupt)
 
 
 def test_killed_at_random_moments(serve, tmp_path):
