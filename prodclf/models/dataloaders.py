@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ImageRows', 'ProductBatch', 'ProductRows', 'ProductReader', 'ShownProduct', 'ReadProduct', 'group_lengths',
-           'ProductDL', 'product_block', 'tiny_texts', 'product_dataloaders']
+           'ProductDL', 'product_block', 'product_dataloaders']
 
 # %% ../../nbs/models/03_dataloaders.ipynb #ee8ea0d4
 import textwrap, warnings
@@ -18,30 +18,32 @@ warnings.filterwarnings(
     'ignore', message='.*torch.jit.script', category=FutureWarning
 )  # fastai 2.8 uses it when imported
 
-# %% ../../nbs/models/03_dataloaders.ipynb #8367e3ef
+# %% ../../nbs/models/03_dataloaders.ipynb #51b74011
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
 from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots, to_device
 from ..core import ProdclfError, rng
 from ..data.dataset import ProductDataset
 from ..data.images import load_image
-from ..encoders.text import TextEncoder, text_encoder
-from ..encoders.image import ImageEncoder, image_augmentations, image_encoder, prepare_image
+from ..encoders.descriptors import prepare_image
+from ..encoders.embeddings import make_encoders
+from ..encoders.image import ImageEncoder, image_augmentations
+from ..encoders.text import TextEncoder
 from .loader import Buffer, OrderedLoader, RowOrder
 
-# %% ../../nbs/models/03_dataloaders.ipynb #31a2d625
+# %% ../../nbs/models/03_dataloaders.ipynb #f98a1a16
 class ImageRows:
     "Decoded images by row number"
 
     def __init__(
         self,
         paths,  # N paths; NaN or None where there is no image
-        size: int,  # pixels, both sides
-        fit: str = 'pad',  # how an image is made square, see `prepare_image`
         keep: bool = True,  # whether decoded images stay in memory
         workers: int = 4,  # threads that decode
+        size: int = 224,  # pixels, both sides
+        **how,  # further options of `prepare_image`
     ):
         self.paths = [p if isinstance(p, str) and p else None for p in paths]
-        self.size, self.fit, self.workers = size, fit, workers
+        self.size, self.how, self.workers = size, how, workers
         self.present = np.array([p is not None for p in self.paths], dtype=bool)  # N
         self.known = ~self.present  # N, rows of `kept` that are final
         self.kept = self.blank(len(self.paths)) if keep else None
@@ -53,7 +55,7 @@ class ImageRows:
         "Images of `rows`, in threads: Pillow decodes outside the interpreter lock"
 
         def one(i):
-            return prepare_image(load_image(self.paths[i], self.size), self.size, self.fit)
+            return prepare_image(load_image(self.paths[i], size=self.size), self.size, **self.how)
 
         if len(rows) < 2 or self.workers < 2:
             return [one(i) for i in rows]
@@ -74,7 +76,7 @@ class ImageRows:
             a = self.kept[rows]  # B,H,W,3
         return torch.from_numpy(a).permute(0, 3, 1, 2).contiguous()  # B,3,H,W
 
-# %% ../../nbs/models/03_dataloaders.ipynb #12bb2a96
+# %% ../../nbs/models/03_dataloaders.ipynb #0c07d2b8
 class ProductBatch(fastuple):
     "image (B,3,H,W), input_ids (B,T), attention_mask (B,T), present (B,2: text, image)"
 
@@ -97,7 +99,7 @@ class ProductRows:
     ):
         n = len(products)
         self.tokens = text and text.tokenize(products.text.tolist())
-        self.images = image and ImageRows(products.image, image.size, image.fit, keep, workers)
+        self.images = image and ImageRows(products.image, keep, workers, **image.preparation)
         has_text = ~self.tokens.missing if text else np.zeros(n, bool)
         has_image = self.images.present if image else np.zeros(n, bool)
         self.present = np.stack([has_text, has_image], 1)  # N,2
@@ -115,7 +117,7 @@ class ProductRows:
         ids, mask = t.get('input_ids', empty), t.get('attention_mask', empty)
         return ProductBatch(TensorImage(x), ids, mask, torch.from_numpy(self.present[rows]))
 
-# %% ../../nbs/models/03_dataloaders.ipynb #d629c822
+# %% ../../nbs/models/03_dataloaders.ipynb #e96ca159
 class ProductReader:
     "The products of some datasets, numbered through, as `ProductRows`"
 
@@ -131,6 +133,13 @@ class ProductReader:
                 'a product needs a text or an image to be read by. Remedy: pass text=, image=, or '
                 'both'
             )
+        for view, encoder in dict(text=text, image=image).items():
+            if encoder is not None and encoder.kind != 'network':
+                raise ProdclfError(
+                    f'{encoder.name} is no network and cannot learn from batches of products. '
+                    'Remedy: '
+                    f'{view}=None here, and product_learner(dls, {view}=…, frozen=True)'
+                )
         self.text, self.image, self.kept = text, image, None
         self.datasets = [
             d if isinstance(d, ProductDataset) else ProductDataset(d) for d in datasets
@@ -175,7 +184,7 @@ class ProductReader:
             raise ProdclfError(
                 f'{len(bad):,} of {len(y):,} products have none of the {len(classes)} known '
                 f'categories, the first is number {bad[0]:,}. Remedy: leave them out, such as by '
-                'dataset.subset(dataset.codes(classes) >= 0), or pass classes= with all categories'
+                'dataset.subset(dataset.codes(classes) >= 0), or name all categories'
             )
         return y
 
@@ -246,7 +255,7 @@ def group_lengths(
     full = [b for b in batches if len(b) == bs]
     return [full[i] for i in rng.permutation(len(full))] + short
 
-# %% ../../nbs/models/03_dataloaders.ipynb #9dad3bf7
+# %% ../../nbs/models/03_dataloaders.ipynb #1c30016f
 class ProductDL(OrderedLoader, TfmdDL):
     "fastai's loader, reading batches of products at once in the order of a `RowOrder`"
 
@@ -384,26 +393,14 @@ def product_block(
         splitter=lambda items: (items[:n_train], items[n_train:]),
     )
 
-# %% ../../nbs/models/03_dataloaders.ipynb #23bbf13c
-def tiny_texts(
-    dataset: ProductDataset,  # training products
-    n: int = 20_000,  # at most so many
-    seed: int = 0,  # of their choice
-) -> list:
-    "Texts for a tokenizer to learn from: all of a small catalog, a sample of a large one"
-    rows = np.arange(len(dataset))
-    if len(rows) > n:
-        rows = np.sort(rng(seed, 'texts').choice(rows, n, replace=False))
-    return dataset.take(rows, ['text']).text.tolist()
-
-
+# %% ../../nbs/models/03_dataloaders.ipynb #fab1b2fb
 def product_dataloaders(
     train,  # products to train on: a product table, or a `ProductDataset`
     valid,  # products that choose the best epoch
     bs: int = 64,  # products in a batch
-    text='tiny',  # text encoder: name, folder, `TextEncoder`, or None for no texts
-    image='tiny',  # image encoder: name, `ImageEncoder`, or None for no images
-    classes: list = None,  # (C,) category names in order; None: those of `train`, sorted
+    text='tiny',  # text encoder: name, folder, encoder, or None for no texts
+    image='tiny',  # image encoder: name, encoder, or None for no images
+    vocab: list = None,  # (C,) category names in order; None: those of `train`, sorted
     # True: the usual variations of images (half as strong for tiny); False: none; or a list of
     # batch transforms
     augment=True,
@@ -421,17 +418,16 @@ def product_dataloaders(
     for name, part in dict(train=train, valid=valid).items():
         if not len(part):
             raise ProdclfError(f'there are no {name} products. Remedy: pass at least one')
-    classes = train.classes() if classes is None else list(classes)
-    if text == 'tiny':
-        text = text_encoder(text, train_texts=tiny_texts(train, seed=seed), seed=seed)
-    text = text_encoder(text) if isinstance(text, str) else text
-    image = image_encoder(image, seed=seed) if isinstance(image, str) else image
-    reader = ProductReader(train, valid, text=text, image=image, memory=memory)
+    vocab = train.classes() if vocab is None else list(vocab)
+    encoders = make_encoders(text, image, products=train, seed=seed)
+    reader = ProductReader(train, valid, **encoders, memory=memory)
     tfms = augment or []
     if augment is True:
-        tfms = image_augmentations(0.5 if image.name == 'tiny' else 1.0) if image else []
+        tfms = []
+        if reader.image:
+            tfms = image_augmentations(0.5 if reader.image.name == 'tiny' else 1.0)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    block = product_block(reader, classes, len(train), tfms, num_workers=num_workers, seed=seed)
+    block = product_block(reader, vocab, len(train), tfms, num_workers=num_workers, seed=seed)
     dls = block.dataloaders(len(reader), bs=bs, val_bs=2 * bs, device=device, drop_last=False)
-    dls.reader, dls.settings = reader, dict(settings, train=train, valid=valid, classes=classes)
+    dls.reader, dls.settings = reader, dict(settings, train=train, valid=valid, vocab=vocab)
     return dls

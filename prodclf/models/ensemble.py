@@ -8,7 +8,6 @@ __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 
            'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -283,7 +282,6 @@ def crossfit(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # folds and judged rows
     text: str = 'folds',  # what the progress bar says
-    threads: int = 1,  # folds at a time
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
@@ -298,10 +296,7 @@ def crossfit(
         return member
 
     jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(one, jobs) if threads > 1 else map(one, jobs)
-        member = [m for m in progress(done, len(jobs), text, 'fit')][-1]
-    return member, out
+    return [one(fold) for fold in progress(jobs, len(jobs), text, 'fit')][-1], out
 
 # %% ../../nbs/models/14_ensemble.ipynb #77158170
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}
@@ -452,7 +447,7 @@ def crossfit_svm(
         model = fit_linear(data.words, data.y, rows, data.n_classes, solver=plan.solver, seed=seed)
         return SparseMember(model)
 
-    found = crossfit(fit, data, plan, 'linear SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'linear SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 
@@ -475,7 +470,7 @@ def crossfit_joint(
         head = HeadMember(linear_head(scalers, dense, model.bias), views)
         return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
-    found = crossfit(fit, data, plan, 'joint SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'joint SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 # %% ../../nbs/models/14_ensemble.ipynb #377310f1

@@ -179,7 +179,7 @@ def ahead(
         while waiting:
             yield waiting.popleft().result()
 
-# %% ../../nbs/models/02_loader.ipynb #cdf19704
+# %% ../../nbs/models/02_loader.ipynb #0443dfd8
 class OrderedLoader:
     """The batches of a `RowOrder`, epoch after epoch; offers what fastai's `Learner` asks of a
     loader"""
@@ -286,9 +286,9 @@ def resume(
     self.epoch, self.given, self.resumed = int(state['epoch']), int(state['given']), True
     return self
 
-# %% ../../nbs/models/02_loader.ipynb #755cca60
+# %% ../../nbs/models/02_loader.ipynb #4771a481
 def _matrices(embeddings, present, views) -> tuple:
-    "{view: (N, D) rows}, {view: (N,) bool}: the chosen views, without those that nobody has"
+    "{view: (N, D) rows}, {view: (N,) bool}: the chosen views, or those that somebody has"
     if not isinstance(embeddings, dict):
         present = present or {v: embeddings.present(v) for v in embeddings.views}
         embeddings = {v: embeddings.view(v) for v in embeddings.views}
@@ -304,7 +304,7 @@ def _matrices(embeddings, present, views) -> tuple:
     lengths = {len(x) for x in (*found.values(), *masks.values())}
     if len(lengths) > 1:
         raise ProdclfError(f'vectors and masks must have one length; got {sorted(lengths)}')
-    kept = [v for v in found if masks[v].any()]
+    kept = views or [v for v in found if masks[v].any()]
     if not kept:
         raise ProdclfError(
             'no product has any of these views. Remedy: embed the catalog with another encoder'
@@ -324,7 +324,7 @@ def _rising(rows, n: int) -> np.ndarray:
         raise ProdclfError(f'row {found[times > 1][0]} is asked for twice. Remedy: each row once')
     return found
 
-# %% ../../nbs/models/02_loader.ipynb #b670ad69
+# %% ../../nbs/models/02_loader.ipynb #6780758b
 class EmbeddingLoader(OrderedLoader):
     "Batches `(vectors, present, y)` of vectors in memory or on disk; serves as a fastai loader"
 
@@ -343,7 +343,7 @@ class EmbeddingLoader(OrderedLoader):
         rank: int = 0,  # number of this process
         world: int = 1,  # processes that share an epoch
         device=None,  # where batches go; None: the CPU
-        views=None,  # names of the views to read; None: all
+        views=None,  # names of the views to read; None: all that some product has
         block: int = 128,  # rows that are read together
         buffer: int = 32_768,  # rows that are shuffled together
     ):
@@ -363,7 +363,7 @@ class EmbeddingLoader(OrderedLoader):
         self.bs, self.n, self.drop_last, self.dataset = bs, len(rows), drop_last, range(len(rows))
         self.to(device or 'cpu')
 
-# %% ../../nbs/models/02_loader.ipynb #a51ca6ee
+# %% ../../nbs/models/02_loader.ipynb #8c733ff3
 @patch
 def to(
     self: EmbeddingLoader,
@@ -383,8 +383,7 @@ def read(
     found = {}
     for view, x in self.views.items():
         if hasattr(x, 'read'):
-            out = np.empty((len(rows), x.shape[1]), x.dtype)
-            x.read(rows, out)
+            out = x.read(rows, np.empty((len(rows), x.shape[1]), np.float16))  # as on the disk
         else:
             out = np.asarray(x[rows])
         found[view] = torch.from_numpy(out)
