@@ -271,7 +271,7 @@ def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
         'class into a module, or workers=0'
     )
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #eebf9d9f
+# %% ../../nbs/encoders/08_embeddings.ipynb #8fd4f77b
 def _results(
     plan: EncodePlan,
     dataset: ProductDataset,
@@ -331,7 +331,7 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
             yield jobs[at], found, np.array(has)
             at += 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #a601ee76
+# %% ../../nbs/encoders/08_embeddings.ipynb #c2ba11bb
 @contextmanager
 def _turn(store: VectorStore):
     "Yields whether this process is the only one that fills the store"
@@ -355,7 +355,7 @@ def _fill(
     text: str,  # beside the progress bar
 ) -> tuple:  # (N,) rows of the store, `EncodeStats`
     "Encode what the store lacks"
-    begin, start = time.perf_counter(), len(store)
+    begin = time.perf_counter()
     distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     at = store.find(distinct)
     hits, todo = int((at[inverse] >= 0).sum()), np.flatnonzero((at < 0) & (distinct != b''))
@@ -366,8 +366,7 @@ def _fill(
 
     def jobs():
         for some in blocks:
-            if len(store) > store.known:  # another process fills it, too
-                at[some] = store.find(distinct[some], start)
+            at[some] = store.find_foreign(distinct[some])  # of a process that fills it, too
             if (at[some] < 0).any():
                 yield first[some[at[some] < 0]]
             bar.update(int((at[some] >= 0).sum()))
@@ -468,7 +467,7 @@ def _check_choices(specs: dict, plan: EncodePlan):
     if plan.address and plan.engine != 'ray':
         raise ProdclfError('an address is one of a cluster. Remedy: --engine ray, or leave it out')
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #1bf72aea
+# %% ../../nbs/encoders/08_embeddings.ipynb #e0b83862
 def _fitted_before(home, specs: dict, asked: dict) -> dict:
     "View -> folder of an encoder that was fitted when the same was asked for"
     known, found = _known_views(home), {}
@@ -550,7 +549,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #70cf4f58
+# %% ../../nbs/encoders/08_embeddings.ipynb #ef9203b9
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:
