@@ -260,6 +260,6 @@ def _write(file, results, products, y, proba, training, summary):
         classes=training.predictor.classes,
         curves=training.curves or None,
         data=data,
-        summary=summary,
+        notes=[summary] if summary else [],
         choice=training.choice,
     )
