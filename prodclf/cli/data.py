@@ -36,7 +36,7 @@ from prodclf.cli.options import (
     write_metrics,
 )
 
-# %% ../../nbs/cli/03_data.ipynb #01716a58
+# %% ../../nbs/cli/03_data.ipynb #ef3e35e4
 @app.command()
 @takes_columns
 def prepare(
@@ -99,10 +99,14 @@ def prepare(
         from prodclf.data.ray import ray_runner
 
         runner = ray_runner(address=address, workers=workers)
-    rows = dict(columns, need_label=not unlabelled, **given(limit=limit))
+    if columns.get('label', '').isdigit() and source != 'table':
+        columns['label'] = int(columns['label'])  # how deep the category is in its path
+    rows = given(source=source, limit=limit, runner=runner, workers=workers) | columns
     download = dict(allow_private=allow_private)
     with clock('preparing'):
-        dataset = run(source_path, out, config, source or 'auto', workers, runner, download, **rows)
+        dataset = run(
+            source_path, out, config, download=download, need_label=not unlabelled, **rows
+        )
     rows, m = account(dataset), dataset.manifest
     say(repr(dataset), *(f'  note: {note}' for note in m['notes']), sep='\n')
     if before:
