@@ -37,7 +37,7 @@ from prodclf.cli.options import (
     write_metrics,
 )
 
-# %% ../../nbs/cli/03_data.ipynb #ef3e35e4
+# %% ../../nbs/cli/03_data.ipynb #801e5965
 @app.command()
 @takes_columns
 def prepare(
@@ -86,16 +86,18 @@ def prepare(
     "Any source into a prepared folder: clean text, small images, groups of duplicates; resumable"
     refuse(address and engine != 'ray', '--address', 'is for --engine ray')
     refuse(allow_private and not fetch_pictures, '--allow-private', 'is for --fetch-pictures')
-    images = dict(longest=longest, fetch_pictures=fetch_pictures, images=columns.get('images'))
-    for name, value in images.items():
-        refuse(value and not pictures, option_name(name), 'there are none with --no-pictures')
+    idle = dict(columns, longest=longest, fetch_pictures=fetch_pictures)
+    for name in ('longest', 'fetch_pictures', 'image', 'images', 'bad_image'):
+        refuse(idle.get(name) and not pictures, option_name(name), 'is for images, --no-pictures')
     quiet_libraries()
     from prodclf.core import Clock
     from prodclf.data.prepare import PrepareConfig, prepare as run
 
     clock, before, runner = Clock(), (out / 'manifest.json').is_file(), None
     own = given(longest=longest, part_rows=part_rows, bad_image=columns.pop('bad_image', None))
-    config = PrepareConfig(pictures=pictures, fetch=fetch_pictures, **own)
+    config = PrepareConfig(fetch=fetch_pictures, **own)
+    if not pictures:
+        columns['image'] = 'none'
     if engine == 'ray':
         from prodclf.data.ray import ray_runner
 
@@ -128,7 +130,7 @@ def prepare(
     )
     say(f"{m['rows'] / clock.total:,.0f} rows/s; refused rows: {out / 'quarantine.parquet'}")
 
-# %% ../../nbs/cli/03_data.ipynb #3a29a987
+# %% ../../nbs/cli/03_data.ipynb #6af95298
 @app.command()
 @takes_columns
 def embed(
@@ -168,6 +170,7 @@ def embed(
         max_length=max_length, dim=dim, image_weights=image_weights, image_size=image_size
     )
     refuse(address and engine != 'ray', '--address', 'is for --engine ray')
+    refuse(dim and text_encoder not in (None, 'lsa', 'none'), '--dim', "is for the encoder 'lsa'")
     for name, value in options.items():
         view, encoder = (
             ('text', text_encoder) if name in ('max_length', 'dim') else ('image', image_encoder)
