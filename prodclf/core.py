@@ -223,6 +223,27 @@ def _begin_worker(initializer, initargs):
         initializer(*initargs)
 
 # %% ../nbs/00_core.ipynb #7ac3a331
+@contextmanager
+def _hidden_main(initargs):
+    """Start processes without importing the user's script in them, so that it needs no guard; unless
+    something that goes to them is defined there"""
+    import pickle
+
+    try:
+        needed = b'__main__' in pickle.dumps(initargs)
+    except Exception:  # locks and shared numbers travel only when a process is started
+        needed = False
+    main = sys.modules['__main__'].__dict__
+    before = {k: main.get(k) for k in ('__file__', '__spec__')}
+    try:
+        if not needed:
+            main |= dict(__spec__=None)
+            main.pop('__file__', None)
+        yield
+    finally:
+        main |= {k: v for k, v in before.items() if v is not None or k == '__spec__'}
+
+
 def process_map(
     function,  # of a module: a new process imports it by name
     jobs,  # iterable; taken as workers become free
@@ -266,7 +287,8 @@ def process_map(
 
         try:
             for job in jobs:
-                waiting.append(pool.submit(function, job))
+                with _hidden_main(initargs):
+                    waiting.append(pool.submit(function, job))
                 yield from results(workers + 1)
             yield from results(0)
         except BrokenProcessPool:

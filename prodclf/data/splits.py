@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['part_names', 'codes', 'shuffle_keys', 'Packing', 'anchor', 'fill', 'assign_groups', 'Split', 'given_parts', 'split',
-           'choose', 'split_rows', 'split_report', 'rare_notes', 'kfold_groups']
+           'choose', 'split_rows', 'split_report', 'rare_notes', 'group_kfold']
 
 # %% ../../nbs/data/10_splits.ipynb #cb748946
 import numpy as np
@@ -385,7 +385,7 @@ def rare_notes(
     ]
 
 # %% ../../nbs/data/10_splits.ipynb #d7218474
-def kfold_groups(
+def group_kfold(
     labels,  # N, categories
     groups=None,  # N, groups; None: every row is its own
     k: int = 5,  # folds
