@@ -62,7 +62,7 @@ class Reading:
     notes: list = field(default_factory=list)  # sentences
     source: str = ''  # what the source is called
     origin: pd.DataFrame = None  # file, row and image_bytes (or None) of each product
-    counts: Counter = field(default_factory=Counter)  # how often each thing worth a note happened
+    counts: Counter = field(default_factory=Counter)  # how often what is worth a note happened
 
     def __post_init__(self):
         sizes = len(self.products), len(self.quarantine)
@@ -76,7 +76,7 @@ class Reading:
 
     @property
     def all_notes(self) -> list:
-        "The notes, and a sentence for each thing that was counted"
+        "The notes, and a sentence for each of the counts"
         return self.notes + [f'{n:,} {what}' for what, n in self.counts.items() if n]
 
     def __repr__(self):
@@ -174,7 +174,7 @@ class SeenIds:
 # %% ../../nbs/data/07_catalog.ipynb #06bdf4eb
 label_limit = 200  # characters; a longer label is a mistake
 _clean_label = lru_cache(10_000)(clean_text)
-_said_nothing = {'nan', 'none', 'null', 'n/a'}
+_nothing = {'nan', 'none', 'null', 'n/a'}
 _lost = 'images could not be used; their products stay with their text'
 _shared = 'listings share their item with an earlier one and have the domain in their id'
 _left_out = 'images are web addresses and were left out (--fetch-pictures)'
@@ -216,7 +216,7 @@ def make_product(
     group = cells['group'] and clean_text(cells['group']) or id
     if second and not seen.add(id):
         id, counts[_shared] = second, counts[_shared] + 1
-    if label and label.lower() in _said_nothing:
+    if label and label.lower() in _nothing:
         counts[_odd] += 1
     if note := cells.get('note'):
         counts[note] += 1
@@ -282,13 +282,13 @@ def _few(rows, size: int):
 def _read_block(source: Source, block, number, seen, need_label, bad_image) -> Reading:
     "The rows of a block as products and quarantine"
     kept, rejected, counts = [], [], Counter()
-    for place, (file, (row, record)) in enumerate(block, number):
+    for at, (file, (row, record)) in enumerate(block, number):
         cells = {}
         try:
             if record.__class__ is Rejected:
                 raise record
             cells = source.adapt(record)
-            product = make_product(cells, place, seen, counts, need_label, bad_image)
+            product = make_product(cells, at, seen, counts, need_label, bad_image)
         except Rejected as e:
             detail = clean_text(str(e.detail))
             rejected.append((file, row, clean_id(cells.get('id')), e.reason, detail))

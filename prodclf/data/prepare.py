@@ -43,7 +43,7 @@ from prodclf.data.dataset import (
     write_part,
     write_table,
 )
-from .dedup import picture_hash, same_groups, text_hashes
+from .dedup import default_distance, picture_hash, same_groups, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
@@ -64,7 +64,7 @@ class PrepareConfig:
     quality: int = 87  # of the JPEGs
     bad_image: str = 'quarantine'  # a row whose image cannot be used; or 'text-only'
     fetch: bool = False  # fetch images that are web addresses; False: leave them out and say so
-    distance: int = None  # bits in which images of one group may differ; None: as dedup measured
+    distance: int = default_distance  # bits in which images of one group may differ
     part_rows: int = 8_192  # rows of the source in a part
     part_bytes: int = 2**26  # bytes of images inside the rows, at most
 
@@ -407,8 +407,8 @@ def run_local(
     first = list(islice(packed, 2))
     yield from process_map(_make, chain(first, packed), workers if len(first) > 1 else 1)
 
-# %% ../../nbs/data/09_prepare.ipynb #bbdf7494
-def _join_groups(work: Path, parts: list, ends, distance=None) -> tuple:
+# %% ../../nbs/data/09_prepare.ipynb #85880011
+def _join_groups(work: Path, parts: list, ends, distance: int) -> tuple:
     """(P,) rows whose group changes because an earlier product is the same, the (P,) groups of
     those, and {what: how many}"""
     import pyarrow.parquet as pq
@@ -426,9 +426,7 @@ def _join_groups(work: Path, parts: list, ends, distance=None) -> tuple:
         raw = b''.join(v or bytes(32) for v in t['image_hash'].to_pylist())
         hashes.append(np.frombuffer(raw, np.uint8).reshape(-1, 32))
     arrays = [np.concatenate(a) for a in (given, texts, hashes, there)]
-    first = same_groups(
-        *arrays, notes=notes, **({} if distance is None else {'distance': distance})
-    )
+    first = same_groups(*arrays, distance, notes=notes)
     moved = np.flatnonzero(arrays[0] != arrays[0][first])
     wanted, names = np.unique(first[moved]), {}
     for part, a, b in zip(parts, ends, ends[1:]):
@@ -472,7 +470,7 @@ def _write_quarantine(run: PrepareRun, names):
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
 
-def _close(run: PrepareRun, entries: list, source: Source, distance=None):
+def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     "Join groups, put tables and images in their places, write the quarantine and the manifest"
 
     def total(key):
