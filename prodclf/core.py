@@ -231,7 +231,7 @@ def _hidden_main(initargs):
     finally:
         main |= {k: v for k, v in before.items() if v is not None or k == '__spec__'}
 
-
+# %% ../nbs/00_core.ipynb #52c71141
 def process_map(
     function,  # of a module: a new process imports it by name
     jobs,  # iterable; taken as workers become free

@@ -109,7 +109,10 @@ Electronics > Computers
     8 GB, 6 inch, e-ink, no glare, weeks of battery, thousands of books
 Electronics > Photo
   Cameras|camera dark 31|camera, digital camera, compact camera
-    24 megapixels, zoom lens, image stabiliser, 4K video, viewfinder
+    24 megapixels, zoom lens, image stabiliser, 4K video, viewfinder'''
+
+# %% ../../nbs/sample/03_shop.ipynb #f1c8a2a1
+_play = '''
 Toys > Plush
   Toy Mice|toy_mouse fur 25 mouse|toy mouse, plush mouse, cuddly mouse
     long tail, soft, from 12 months, squeaks, round ears, washable
@@ -159,7 +162,7 @@ def categories() -> tuple:
     """Every `Category`, in the order of the lists; `weight` follows Zipf's law with a flattened
     head, in whole numbers"""
     found = []
-    lines = iter((_house + _away).strip().splitlines())
+    lines = iter((_house + _away + _play).strip().splitlines())
     for line in lines:
         if not line.startswith(' '):
             shelf = line

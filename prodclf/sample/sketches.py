@@ -370,7 +370,7 @@ def _toy_plane(p):
     p.line(4, 'poly -30 22 -34 40', p.ink)
     p.fill('oval -34 44 9 9', p.ink)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #c4daa2b6
 @_sketch
 def _swim_ring(p):
     p.pattern = ''
