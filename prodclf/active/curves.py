@@ -14,7 +14,7 @@ import pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError
 from ..evaluate.metrics import t_interval
-from ..evaluate.plots import house_style, new_axes, palette, shown
+from ..evaluate.plots import display_name, house_style, new_axes, palette
 
 # %% ../../nbs/active/10_curves.ipynb #c6741e14
 _figures = ['accuracy', 'macro_f1']
@@ -217,7 +217,7 @@ def plot(
             if s == against
             else dict(color=colors[i % len(colors)], ls='-' if i < len(colors) else ':')
         )
-        ax.plot(m.index, m['mean'], label=shown(s), **mine)
+        ax.plot(m.index, m['mean'], label=display_name(s), **mine)
         if self.rounds.seed.nunique() > 1:
             ax.fill_between(m.index, m['min'], m['max'], color=mine['color'], alpha=0.13, lw=0)
     if self.full is not None:
@@ -234,7 +234,7 @@ def plot(
         )
         if target:
             ax.axhline(target * top, color=palette['muted'], lw=0.8, ls=':')
-    ax.set(xlabel='labels', ylabel=f'{shown(metric)}, test')
+    ax.set(xlabel='labels', ylabel=f'{display_name(metric)}, test')
     ax.legend(loc='lower right')
     return ax
 
@@ -282,7 +282,7 @@ def plot_categories(
         height=0.7,
     )
     ax.axvline(0, color=palette['ink'], lw=0.8)
-    ax.set(xlabel=f'per cent of its labels: {shown(strategy)} minus {shown(against)}')
+    ax.set(xlabel=f'per cent of its labels: {display_name(strategy)} minus {display_name(against)}')
     return ax
 
 # %% ../../nbs/active/10_curves.ipynb #0cf94eb2

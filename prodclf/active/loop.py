@@ -525,29 +525,11 @@ def replay(
     dataset: ProductDataset,  # labelled products
     embeddings,  # of the dataset
     out,  # folder for runs, curves and pictures
-    min_count: int = 10,  # products a category must have
     **options,  # of `compare_strategies`
 ) -> tuple:  # `Curve`, and what metrics.json says
     "Compare strategies in a folder that keeps runs, curves and pictures"
-    curve = compare_strategies(
-        dataset, embeddings=embeddings, folder=Path(out) / 'runs', min_count=min_count, **options
-    )
+    curve = compare_strategies(dataset, embeddings=embeddings, folder=Path(out) / 'runs', **options)
     curve.save(out)
-    about, sizes = getattr(dataset, 'manifest', {}), dataset.labels.values()
-    refused = dict(about.get('reasons', {}))
-    refused['no label'] = refused.get('no label', 0) + len(dataset) - sum(sizes)
-    refused['rare category'] = sum(n for n in sizes if n < min_count)
-    refused = {why: n for why, n in refused.items() if n}
-    account = dict(
-        rows=about.get('rows', len(dataset)),
-        rows_used=sum(n for n in sizes if n >= min_count),
-        rows_quarantined=sum(refused.values()),
-        quarantined=refused,
-        classes=len(dataset.classes(min_count)),
-        embeddings=dict(embeddings.dims),
-        pictures=curve.draw(out),
-        full=curve.full.to_dict('records'),
-        round_seconds=curve.rounds.groupby('strategy').seconds.mean().round(3).to_dict(),
-        **curve.lists(),
-    )
-    return curve, account
+    curve.draw(out)
+    seconds = curve.rounds.groupby('strategy').seconds.mean().round(3).to_dict()
+    return curve, dict(full=curve.full.to_dict('records'), round_seconds=seconds, **curve.lists())

@@ -144,7 +144,7 @@ Address = Annotated[
     option('--address', "of a Ray cluster, or 'auto'; default: one is started on this machine"),
 ]
 
-# %% ../../nbs/cli/01_options.ipynb #b776447c
+# %% ../../nbs/cli/01_options.ipynb #5222162d
 _columns = dict(
     images=(Path, 'folder of the image files; default: images/ beside DATA'),
     title=(str, 'column that a person is shown; default: title'),
@@ -154,8 +154,8 @@ _columns = dict(
     group=(str, 'column that joins variants of a product; a split keeps them together'),
     path=(str, "column with category paths such as 'Home > Kitchen > Mugs'"),
     id=(str, 'column that names a product; default: id, else the row number'),
-    language=(str, 'of Amazon Berkeley Objects', 'data.amazon.iter_source.language'),
-    encoding=(str, 'of a CSV or JSON Lines file', 'data.amazon.iter_source.encoding'),
+    language=(str, 'of Amazon Berkeley Objects; default: en'),
+    encoding=(str, 'of a CSV or JSON Lines file', 'data.amazon.open_source.encoding'),
     bad_image=(
         str,
         'a product whose image cannot be read: quarantine it, or keep it as text-only',

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 from ..core import ProdclfError, write_json
-from ..data.images import picture_file
+from ..data.images import image_data
 from .tokenize import missing_text
 from .weights import read_settings
 
@@ -42,7 +42,7 @@ def content_keys(
 
     def key(value):
         try:
-            raw = picture_file(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
+            raw = image_data(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
         except OSError:
             return b''
         return blake2b(raw, digest_size=16).digest()
