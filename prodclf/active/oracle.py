@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from ..core import ProdclfError, atomic_path, digest, rng
 from ..data.dataset import ProductDataset
-from ..data.tables import source_name, table_chunks, table_names
+from ..data.tables import Rejected, read_rows, source_name, table_names
 from ..data.images import load_image
 from .pool import Pool, find_ids, nearest
 
@@ -275,25 +275,25 @@ def read_answers(
     guessed = [f'guess_{j}' for j in range(1, 10)]
     wanted = ['id', 'label', 'by', 'note', *guessed]
     skip, raw, bad = 'skip' not in map(str.lower, pool.classes), [], []
-    for chunk in table_chunks(path, [columns[c] for c in wanted if c in columns], encoding):
-        bad += [(row, '', '', why) for row, why in chunk.bad]
-        cells = {
-            str(c).strip().lower(): ['' if v is None or v != v else str(v).strip() for v in values]
-            for c, values in chunk.values.items()
+    for number, given in read_rows(path, encoding, [columns[c] for c in wanted if c in columns]):
+        if isinstance(given, Rejected):
+            bad.append((number, '', '', f'{given.reason}: {given.detail}'))
+            continue
+        cell = {
+            str(c).strip().lower(): '' if v is None or v != v else str(v).strip()
+            for c, v in given.items()
         }
-        for k, row in enumerate(chunk.numbers):
-            cell = {c: values[k] for c, values in cells.items()}
-            text = cell['label']
-            raw.append(
-                RawAnswer(
-                    row,
-                    cell['id'],
-                    None if skip and text.lower() == 'skip' else text,
-                    cell.get('by', ''),
-                    cell.get('note', ''),
-                    tuple(cell[g] for g in guessed if g in cell),
-                )
+        text = cell.get('label', '')
+        raw.append(
+            RawAnswer(
+                number,
+                cell.get('id', ''),
+                None if skip and text.lower() == 'skip' else text,
+                cell.get('by', ''),
+                cell.get('note', ''),
+                tuple(cell[g] for g in guessed if g in cell),
             )
+        )
     answers = judge(raw, pool, name, allow_new)
     if not bad:
         return answers

@@ -92,7 +92,7 @@ def write_products(
     dataset = prepare(Path(folder) / 'shop', Path(folder) / 'prepared')
     np.save(Path(folder) / 'y.npy', dataset.codes(dataset.classes()))
 
-# %% ../../nbs/bench/04_load.ipynb #007297d5
+# %% ../../nbs/bench/04_load.ipynb #19b9bed7
 def _products(data, size):
     "The dataset, a text encoder with its tokenizer and an image encoder, all tiny"
     from prodclf.data.dataset import ProductDataset
@@ -116,7 +116,7 @@ def our_products(data, rows, workers, size):
 def torch_products(data, rows, workers, size):
     import torch
     from prodclf.data.images import load_image
-    from prodclf.encoders.photos import prepare_image
+    from prodclf.encoders.descriptors import prepare_image
     from torch.utils.data import DataLoader, Dataset
 
     dataset, text, _ = _products(data, size)

@@ -5,46 +5,51 @@
 # %% auto #0
 __all__ = ['fetch']
 
-# %% ../../nbs/cli/02_fetch.ipynb #58a3aedf
+# %% ../../nbs/cli/02_fetch.ipynb #2eea1a90
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from .options import app, quiet_libraries, Option
+from .options import app, given, one_of, option, quiet_libraries, refuse
 
-# %% ../../nbs/cli/02_fetch.ipynb #2ca1b11d
+# %% ../../nbs/cli/02_fetch.ipynb #a8a22865
+_sources = 'abo (Amazon Berkeley Objects) or amazon-reviews (item metadata of Amazon Reviews 2023)'
+
+
 @app.command()
 def fetch(
     source: Annotated[
         str,
-        typer.Argument(
-            metavar='SOURCE',
-            help='abo (Amazon Berkeley Objects) or amazon-reviews (item metadata of Amazon '
-            'Reviews 2023)',
-        ),
+        typer.Argument(metavar='SOURCE', help=_sources, callback=one_of('abo', 'amazon-reviews')),
     ],
-    out: Annotated[Path, Option('--out', help='folder for the files; created when missing')],
+    out: Annotated[Path, option('--out', 'folder for the files; created when missing')],
     base_url: Annotated[
-        Optional[str], Option('--base-url', help='a mirror that holds the same file names')
+        Optional[str], option('--base-url', 'a mirror that holds the same file names')
     ] = None,
     categories: Annotated[
         Optional[str],
-        Option(
-            '--categories',
-            help='amazon-reviews: some categories, separated by commas; default: all',
-        ),
+        option('--categories', 'of amazon-reviews, with commas between; default: all'),
     ] = None,
-    workers: Annotated[int, Option('--workers', min=1, help='files at the same time')] = 8,
+    workers: Annotated[
+        Optional[int],
+        option('--workers', 'files at the same time', 'data.published.fetch_command.workers', min=1),
+    ] = None,
     allow_private: Annotated[
-        bool, Option('--allow-private', help='let the mirror be in your own network')
+        bool, option('--allow-private', 'let the mirror be in your own network')
     ] = False,
-    unpack: Annotated[bool, Option('--unpack/--no-unpack', help='unpack archives too')] = True,
+    unpack: Annotated[
+        Optional[bool], option('--unpack/--no-unpack', 'unpack archives too; default: yes')
+    ] = None,
 ):
     "Download a published catalog: parallel, polite, resumable, verified"
+    refuse(categories and source == 'abo', '--categories', 'abo comes in one piece')
+    refuse(unpack is not None and source != 'abo', '--unpack', f'{source} has no archives')
+    refuse(allow_private and not base_url, '--allow-private', 'is for a mirror, --base-url')
     quiet_libraries()
-    from prodclf.data.download import fetch_command
+    from prodclf.data.published import fetch_command
 
     chosen = [c.strip() for c in categories.split(',') if c.strip()] if categories else None
+    own = given(workers=workers, unpacked=unpack)
     raise typer.Exit(
-        fetch_command(source, out, base_url, chosen, workers, unpack, allow_private=allow_private)
+        fetch_command(source, out, base_url, chosen, allow_private=allow_private, **own)
     )

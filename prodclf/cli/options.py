@@ -8,22 +8,17 @@ __all__ = ['app', 'Data', 'Model', 'Out', 'Seed', 'MinPerClass', 'TestSize', 'Te
            'given', 'one_of', 'refuse', 'option_name', 'takes_columns', 'say', 'quiet_libraries', 'open_data',
            'account', 'write_metrics', 'show_results']
 
-# %% ../../nbs/cli/01_options.ipynb #3a539084
-import ast, functools, inspect, os, sys
+# %% ../../nbs/cli/01_options.ipynb #46b77403
+import ast, functools, inspect, os, re, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
 import prodclf, typer
 
-# %% ../../nbs/cli/01_options.ipynb #798d020f
+# %% ../../nbs/cli/01_options.ipynb #eb87b67d
 @functools.cache
-def _definitions(part: str, chapter: str) -> dict:  # name -> node of the syntax tree
-    file = Path(prodclf.__file__).parent / part / f'{chapter}.py'
-    found = {}
-    for node in ast.parse(file.read_text(encoding='utf-8')).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node]
-        found |= {getattr(t, 'name', None) or getattr(t, 'id', None): node for t in targets}
-    return found
+def _source(part: str, chapter: str) -> str:
+    return (Path(prodclf.__file__).parent / part / f'{chapter}.py').read_text(encoding='utf-8')
 
 
 def default_of(
@@ -31,17 +26,14 @@ def default_of(
 ):
     """A constant, or the default of a parameter or of a field of a config, without importing its
     module; raises `LookupError` where there is none"""
-    part, chapter, name, *parameter = place.split('.')
-    node = _definitions(part, chapter)[name]
-    if isinstance(node, ast.Assign):
-        return ast.literal_eval(node.value)
-    if isinstance(node, ast.ClassDef):
-        found = {f.target.id: f.value for f in node.body if isinstance(f, ast.AnnAssign)}
-    else:
-        a = node.args
-        found = dict(zip([p.arg for p in a.args][::-1], a.defaults[::-1]))
-        found |= dict(zip([p.arg for p in a.kwonlyargs], a.kw_defaults))
-    return ast.literal_eval(found[parameter[0]])
+    part, chapter, *names = place.split('.')
+    source = _source(part, chapter)
+    owner = re.search(rf'^(def |class |){names[0]}\b', source, re.M)
+    line = re.compile(rf'^ *{names[-1]}\b[^=\n]*= (.+?),?(  #.*)?$', re.M)
+    found = owner and line.search(source, owner.start())
+    if not found:
+        raise LookupError(f'{place} has no default')
+    return ast.literal_eval(found[1])
 
 
 def option(
@@ -115,7 +107,7 @@ TestSize = Annotated[
     ),
 ]
 
-# %% ../../nbs/cli/01_options.ipynb #b8cbf828
+# %% ../../nbs/cli/01_options.ipynb #9859582e
 TextEncoder = Annotated[
     str, option('--text-encoder', "'lsa', Hugging Face name, local folder, 'tiny', or 'none'")
 ]
@@ -128,8 +120,7 @@ ImageWeights = Annotated[
     option('--image-weights', 'file with weights of the image encoder; default: from its hub'),
 ]
 MaxLength = Annotated[
-    Optional[int],
-    option('--max-length', 'tokens of a text that are read', f'{_config}.max_length', min=4),
+    Optional[int], option('--max-length', 'tokens of a text', 'encoders.text.text_length', min=4)
 ]
 ImageSize = Annotated[
     Optional[int],
@@ -153,7 +144,7 @@ Address = Annotated[
     option('--address', "of a Ray cluster, or 'auto'; default: one is started on this machine"),
 ]
 
-# %% ../../nbs/cli/01_options.ipynb #b776447c
+# %% ../../nbs/cli/01_options.ipynb #5222162d
 _columns = dict(
     images=(Path, 'folder of the image files; default: images/ beside DATA'),
     title=(str, 'column that a person is shown; default: title'),
@@ -163,8 +154,8 @@ _columns = dict(
     group=(str, 'column that joins variants of a product; a split keeps them together'),
     path=(str, "column with category paths such as 'Home > Kitchen > Mugs'"),
     id=(str, 'column that names a product; default: id, else the row number'),
-    language=(str, 'of Amazon Berkeley Objects', 'data.amazon.iter_source.language'),
-    encoding=(str, 'of a CSV or JSON Lines file', 'data.amazon.iter_source.encoding'),
+    language=(str, 'of Amazon Berkeley Objects; default: en'),
+    encoding=(str, 'of a CSV or JSON Lines file', 'data.amazon.open_source.encoding'),
     bad_image=(
         str,
         'a product whose image cannot be read: quarantine it, or keep it as text-only',
@@ -295,7 +286,7 @@ def account(
             say(f'rows that are not used, and why: {out / "quarantine.csv"}')
     return dict(rows=rows, rows_used=used, rows_quarantined=rows - used, quarantined=reasons)
 
-# %% ../../nbs/cli/01_options.ipynb #15ac70f0
+# %% ../../nbs/cli/01_options.ipynb #fa9b8ebb
 def _peak_megabytes() -> dict:
     try:
         import resource
@@ -332,12 +323,8 @@ def show_results(
     results: list,  # rows of `metrics.json`
 ):
     "Print the results as a small table on standard output, the best model last"
-    form = '{model:<22}{accuracy:>9}  {interval:<15}{macro_f1:>9}{top5:>8}{ece:>7}{fit:>8}'
-    head = dict(model='model', accuracy='accuracy', interval='95 % interval', macro_f1='macro-F1')
-    print(form.format(**head, top5='top-5', ece='ECE', fit='fit s'))
-    for r in sorted(results, key=lambda r: r['accuracy']):
-        low, high = r.get('accuracy_low'), r.get('accuracy_high')
-        cells = {k: f'{r[k]:.3f}' for k in ('accuracy', 'macro_f1', 'top5', 'ece')}
-        interval = '' if low is None else f'{low:.3f} to {high:.3f}'
-        fit = f'{r.get("fit_seconds") or 0:.1f}'
-        print(form.format(model=r['model'], interval=interval, fit=fit, **cells))
+    import pandas as pd
+
+    columns = 'model accuracy accuracy_low accuracy_high macro_f1 top5 ece fit_seconds'.split()
+    table = pd.DataFrame(results).reindex(columns=columns).sort_values('accuracy')
+    print(table.to_string(index=False, na_rep='', float_format='{:.3f}'.format))

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 from ..core import ProdclfError, write_json
-from ..data.images import picture_file
+from ..data.images import image_data
 from .tokenize import missing_text
 from .weights import read_settings
 
@@ -42,7 +42,7 @@ def content_keys(
 
     def key(value):
         try:
-            raw = picture_file(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
+            raw = image_data(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
         except OSError:
             return b''
         return blake2b(raw, digest_size=16).digest()
@@ -55,7 +55,7 @@ def content_keys(
         keys[rows] = list(pool.map(key, [values[i] for i in rows]))
     return keys
 
-# %% ../../nbs/encoders/06_vectors.ipynb #9b621308
+# %% ../../nbs/encoders/06_vectors.ipynb #0ca83ab3
 class VectorStore:
     "A growing matrix on disk whose rows are found by the digests of what they were made from"
 
@@ -81,7 +81,8 @@ class VectorStore:
                 f'{self.rows} is shorter than its {len(self):,} rows. Remedy: delete the folder, '
                 'it can be computed again'
             )
-        self.known = len(self)  # rows that were there when this process last wrote
+        self.known = len(self)  # rows that this object has seen
+        self.foreign = np.zeros(0, key_type), np.zeros(0, np.int64)  # keys and rows of others
 
     def __len__(self):
         return self.keys.stat().st_size // 16 if self.keys.is_file() else 0
@@ -89,35 +90,53 @@ class VectorStore:
     def __repr__(self):
         return f'{len(self):,} rows of {self.dim} numbers'
 
-# %% ../../nbs/encoders/06_vectors.ipynb #70542229
+# %% ../../nbs/encoders/06_vectors.ipynb #039a6c46
+def _search(known: np.ndarray, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    "The row of each key, -1 where it is not known"
+    if not len(known):
+        return np.full(len(keys), -1, np.int64)
+    order = np.argsort(known, kind='stable')
+    known, rows = known[order], rows[order]
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[at] == keys, rows[at], -1)
+
+
 @patch
 def find(
     self: VectorStore,
     keys: np.ndarray,  # (N,) S16
-    since: int = 0,  # look only at rows from this one on
 ) -> np.ndarray:  # (N,) int64
-    "The row of each content, -1 where there is none; sees what other processes have added"
-    n = len(self) - since
-    if n <= 0:
-        return np.full(len(keys), -1, np.int64)
-    known = np.fromfile(self.keys, key_type, n, offset=16 * since)
-    order = np.argsort(known, kind='stable')
-    known = known[order]
-    at = np.minimum(np.searchsorted(known, keys), n - 1)
-    return np.where(known[at] == keys, order[at] + since, -1)
+    "The row of each content, -1 where there is none"
+    n = len(self)
+    known = np.fromfile(self.keys, key_type, n) if n else self.foreign[0][:0]
+    return _search(known, np.arange(n), np.asarray(keys, key_type))
+
+
+@patch
+def find_foreign(
+    self: VectorStore,
+    keys: np.ndarray,  # (N,) S16
+) -> np.ndarray:  # (N,) int64
+    "As `find`, but only among rows that others have written since this object was made"
+    n = len(self)
+    if n > self.known:
+        new = np.fromfile(self.keys, key_type, n - self.known, offset=16 * self.known)
+        new = new, np.arange(self.known, n)
+        self.foreign, self.known = [np.append(a, b) for a, b in zip(self.foreign, new)], n
+    return _search(*self.foreign, np.asarray(keys, key_type))
 
 
 @patch
 def append(
     self: VectorStore,
-    keys: np.ndarray,  # (N,) S16, each once, none that `find` has found
+    keys: np.ndarray,  # (N,) S16, each once; none that `find` found when this object was made
     values: np.ndarray,  # (N, dim) finite numbers
 ) -> np.ndarray:  # (N,) int64
     "Add rows, all or none; returns the row of each, also where another process was first"
     with FileLock(self.folder / 'append.lock'):
-        at, n = self.find(keys, self.known), len(self)
+        at, n = self.find_foreign(keys), len(self)
         new = np.flatnonzero(at < 0)
-        halves = np.asarray(values)[new].clip(-65504, 65504).astype(np.float16)
+        halves = np.asarray(values)[new].clip(-65504, 65504).astype(np.float16, copy=False)
         for file, block in ((self.rows, halves), (self.keys, np.asarray(keys, key_type)[new])):
             with open(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), 'r+b') as f:
                 f.seek(n * (2 * self.dim if block is halves else 16))

@@ -81,7 +81,12 @@ class HeadMember:
         return np.where(self.has_view(inputs)[:, None], log_softmax(self.logits(inputs), 1), np.nan)
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
-        "What `load_member` needs"
+        "What `load_member` needs; raises `ProdclfError` for a head that does not say how it is built"
+        if getattr(self.head, 'config', None) is None:
+            raise ProdclfError(
+                f'{type(self.head).__name__} does not say how it is built and cannot be saved. Remedy: '
+                'register_fusion, and name it'
+            )
         tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
         return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
 
@@ -92,8 +97,7 @@ class HeadMember:
         arrays: dict,  # its arrays
     ):
         "The member that `state` described"
-        config = dict(about['config'])
-        head = fusion_head(config.pop('name'), config.pop('dims'), config.pop('classes'), **config)
+        head = fusion_head(**about['config'])
         head.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
         return cls(head.eval().requires_grad_(False), about['views'])
 

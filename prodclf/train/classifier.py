@@ -14,8 +14,9 @@ import numpy as np, pandas as pd
 from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
 from ..data.splits import split_rows
-from ..encoders.embeddings import embed, make_encoders
-from ..evaluate.errors import wilson
+from ..encoders.embeddings import embed
+from ..encoders.registry import make_encoders
+from ..evaluate.calibration import threshold_table
 from ..evaluate.metrics import Scorer, compare_paired
 from ..models.blending import Blend, choose, fit_blend, flatten_blend
 from ..models.ensemble import HeadMember, TrainingData, crossfit_svm, fit_recipe, plan_recipe
@@ -142,10 +143,9 @@ class TrainRows:
         sizes = [
             f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))
         ]
-        idle = (self.split < 0).sum()
-        return f'{len(self.classes):,} categories; {", ".join(sizes)}' + f'; {idle:,} not used' * (
-            idle > 0
-        )
+        idle = int((self.split < 0).sum())
+        unused = f'; {idle:,} not used' if idle else ''
+        return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
 @dataclass
@@ -449,17 +449,6 @@ def _renamed(blend: Blend) -> Blend:
     return Blend(named(blend.weights), named(blend.temperatures), blend.prior, blend.sharpness)
 
 # %% ../../nbs/train/02_classifier.ipynb #09054452
-def _trainable(dataset, config) -> dict:
-    "Encoders with the plain output that a network is trained on"
-    found = {}
-    for view, spec in _views(dataset, config).items():
-        options = _encoder_options([view], config)
-        if isinstance(spec, str) and spec != 'tiny':
-            options |= dict(pooling='auto') | (dict(flip=False) if view == 'image' else {})
-        found |= make_encoders(**{view: spec}, products=dataset, seed=config.seed, **options)
-    return found
-
-
 def _train_finetuned(rows, config, clock, **options):
     "Networks, and members beside them"
     from prodclf.models.distributed import alone
@@ -471,7 +460,9 @@ def _train_finetuned(rows, config, clock, **options):
         raise ProdclfError(
             'the valid part is too small. Remedy: more products, or a larger --valid-size'
         )
-    encoders = _trainable(rows.dataset, config)
+    views = _views(rows.dataset, config)
+    options_of = _encoder_options(views, config)
+    encoders = make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options_of)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     network, members, kept, curves = _train_networks(rows, watched, config, encoders, clock)
     alone()
@@ -514,18 +505,6 @@ def _compare(evaluation, groups, seed) -> dict:
         for f in ('accuracy', 'macro_f1')
     }
     return dict(model=best, **found)
-
-
-def _confidence_table(e: Evaluation) -> list:
-    "How many products are decided at each threshold, and how often they are right"
-    right, found = e.predicted['fused'] == e.y, []
-    for threshold in (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
-        kept = e.confidence >= threshold
-        if kept.any():
-            low, high = wilson(right[kept].sum(), kept.sum())
-            shares = dict(coverage=kept.mean(), accuracy=right[kept].mean())
-            found.append(dict(threshold=threshold, **shares, accuracy_low=low, accuracy_high=high))
-    return found
 
 
 def _fit_seconds(predictor, steps) -> dict:
@@ -582,6 +561,7 @@ def train_classifier(
         e = evaluate_model(
             predictor, rows.dataset, rows.test, training.data, seconds, seed=config.seed
         )
-    predictor.notes |= dict(results=e.results, confidence=_confidence_table(e))
+    sure = threshold_table(e.sample_y, e.sample_proba['fused'], groups=e.sample['group'])
+    predictor.notes |= dict(results=e.results, confidence=sure.to_dict('records'))
     training.evaluation, training.against = e, _compare(e, rows.groups[rows.test], config.seed)
     return training
