@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prodclf.active.card import LabelCard
-from prodclf.active.loop import active_loop, compare_strategies
+from prodclf.active.loop import ActiveLoop, compare_strategies
 from prodclf.active.oracle import Replay
 from prodclf.active.pool import Pool
 from prodclf.active.query import list_strategies, register_strategy
@@ -49,7 +49,7 @@ __all__ = [
     'Replay',
     'TrainConfig',
     'accuracy',
-    'active_loop',
+    'ActiveLoop',
     'compare_paired',
     'compare_strategies',
     'embed',

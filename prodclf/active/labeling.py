@@ -45,7 +45,7 @@ class LabelingFolder:
         if journal.exists():
             self.pool = Pool.open(dataset, journal, grown=True)
             if new := self.pool.add_classes(categories):
-                tell(f'{new} categories of the list are new and were taken in')
+                tell(f'new in the list of categories, and taken in: {new}')
             return
         known = sorted({*dataset.classes(), *categories})
         if len(known) < 2:

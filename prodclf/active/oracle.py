@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from ..core import ProdclfError, atomic_path, digest, rng
 from ..data.dataset import ProductDataset
-from ..data.tables import source_name, table_chunks, table_names
+from ..data.tables import Rejected, read_rows, source_name, table_names
 from ..data.images import load_image
 from .pool import Pool, find_ids, nearest
 
@@ -57,26 +57,14 @@ class Noisy(Replay):
         self,
         products,  # a product table or a `ProductDataset`, with labels
         rate: float,  # share of the answers that are wrong, 0…1
-        # {truth: {answer: weight}}, or (C, C) weights, truth in rows, sorted names; None: any other
-        # category alike
-        confusion=None,
+        confusion: dict = None,  # truth -> {answer: weight}; None: any other category alike
         seed: int = 0,  # another seed, other mistakes
     ):
         super().__init__(products)
         self.rate, self.seed = rate, seed
         if not 0 <= rate <= 1:
             raise ProdclfError(f'rate={rate} is no share. Remedy: a number from 0 to 1')
-        if confusion is None:
-            confusion = np.ones((len(self.classes),) * 2)
-        if not isinstance(confusion, dict):
-            c = np.asarray(confusion, float)
-            if c.shape != (len(self.classes),) * 2:
-                raise ProdclfError(
-                    f'a confusion of shape {c.shape} for {len(self.classes)} categories. Remedy: '
-                    'a square of that size, in the order of the sorted names'
-                )
-            confusion = {t: dict(zip(self.classes, row)) for t, row in zip(self.classes, c)}
-        self.confusion = confusion
+        self.confusion = confusion or {t: dict.fromkeys(self.classes, 1) for t in self.classes}
 
     def __call__(
         self,
@@ -271,43 +259,41 @@ def _frame(rows, names: list) -> pd.DataFrame:
 def read_answers(
     path,  # CSV (comma, semicolon or tab), Parquet or JSON Lines
     pool: Pool,  # that asked
-    id: str = 'id',  # column with the product
-    # column with the answer; a blank cell: not answered, the word skip: skipped
-    label: str = 'label',
     allow_new: bool = False,  # accept names that are no category yet
     encoding: str = 'utf-8',  # of the file; a spreadsheet's "ANSI" is cp1252
 ) -> Answers:
-    "The answers in a sheet that came back; raises when it lacks a column"
+    """The answers in a sheet that came back, where a blank label means not answered and the word
+    skip means skipped; raises when it lacks a column"""
     name, found = source_name(path), table_names(path, encoding)
     columns = {str(c).strip().lower(): c for c in found}
-    for c in (id, label):
-        if c.lower() not in columns:
+    for c in ('id', 'label'):
+        if c not in columns:
             raise ProdclfError(
                 f'{name}: no column {c!r}{nearest(c, columns)}; the columns are '
                 f'{", ".join(map(str, found))}. Remedy: give the column its name back'
             )
     guessed = [f'guess_{j}' for j in range(1, 10)]
-    wanted = [id.lower(), label.lower(), 'by', 'note', *guessed]
+    wanted = ['id', 'label', 'by', 'note', *guessed]
     skip, raw, bad = 'skip' not in map(str.lower, pool.classes), [], []
-    for chunk in table_chunks(path, [columns[c] for c in wanted if c in columns], encoding):
-        bad += [(row, '', '', why) for row, why in chunk.bad]
-        cells = {
-            str(c).strip().lower(): ['' if v is None or v != v else str(v).strip() for v in values]
-            for c, values in chunk.values.items()
+    for number, given in read_rows(path, encoding, [columns[c] for c in wanted if c in columns]):
+        if isinstance(given, Rejected):
+            bad.append((number, '', '', f'{given.reason}: {given.detail}'))
+            continue
+        cell = {
+            str(c).strip().lower(): '' if v is None or v != v else str(v).strip()
+            for c, v in given.items()
         }
-        for k, row in enumerate(chunk.numbers):
-            cell = {c: values[k] for c, values in cells.items()}
-            text = cell[label.lower()]
-            raw.append(
-                RawAnswer(
-                    row,
-                    cell[id.lower()],
-                    None if skip and text.lower() == 'skip' else text,
-                    cell.get('by', ''),
-                    cell.get('note', ''),
-                    tuple(cell[g] for g in guessed if g in cell),
-                )
+        text = cell.get('label', '')
+        raw.append(
+            RawAnswer(
+                number,
+                cell.get('id', ''),
+                None if skip and text.lower() == 'skip' else text,
+                cell.get('by', ''),
+                cell.get('note', ''),
+                tuple(cell[g] for g in guessed if g in cell),
             )
+        )
     answers = judge(raw, pool, name, allow_new)
     if not bad:
         return answers
@@ -359,7 +345,6 @@ def write_label_studio(
     guesses=None,  # (M, C) probabilities
     k: int = 5,  # guesses shown
     image_url=None,  # function: path -> address; None: small pictures inside the file
-    version: str = 'prodclf',  # how the guesses are signed
 ) -> tuple:  # paths of both files
     "Write tasks and layout for Label Studio; raises when the file exists"
     path, rows = Path(path), pool.rows(ids)
@@ -376,7 +361,7 @@ def write_label_studio(
             image=url(cell.image),
             guesses=' · '.join(f'{name} {p:.0%}' for name, p in best) or ' ',
         )
-        tasks.append(dict(data=data, predictions=[_guess(cell.id, *b, version) for b in best[:1]]))
+        tasks.append(dict(data=data, predictions=[_guess(cell.id, *b) for b in best[:1]]))
     config = path.with_suffix('.xml')
     for file, text in (
         (path, json.dumps(tasks, ensure_ascii=False, indent=1)),
@@ -392,7 +377,7 @@ def _inline(path) -> str:
     return 'data:image/jpeg;base64,' + base64.b64encode(small_jpeg(path)).decode()
 
 
-def _guess(id: str, name: str, p: float, version: str) -> dict:
+def _guess(id: str, name: str, p: float) -> dict:
     "What the model thinks, in the application's words"
     result = dict(
         id=digest(id, size=5),
@@ -402,7 +387,7 @@ def _guess(id: str, name: str, p: float, version: str) -> dict:
         value=dict(choices=[name]),
         score=round(p, 4),
     )
-    return dict(model_version=version, score=round(p, 4), result=[result])
+    return dict(model_version='prodclf', score=round(p, 4), result=[result])
 
 # %% ../../nbs/active/07_oracle.ipynb #177f17fa
 def read_label_studio(

@@ -107,43 +107,19 @@ def diverse(
     n: int,  # how many
     ranked,  # row numbers in order of preference, more than `n`: what a strategy returned
     groups=None,  # (N,) variants of one product share a group; missing: a group of its own
-    embeddings=None,  # (N, D); None: no look for near-duplicates
     labeled=None,  # (N,) bool; where given, variants of labeled products are passed over too
-    threshold: float = 0.98,  # cosine above which two products are nearly identical
 ) -> np.ndarray:  # (min(n, len(ranked)),) int64
-    """The first `n` of an order of preference without variants and near-duplicates; what was passed
-    over fills up at the end"""
+    """The first `n` of an order of preference without variants; what was passed over fills up at
+    the end"""
     ranked = np.asarray(ranked, np.int64)
     if len(np.unique(ranked)) < len(ranked):
         raise ProdclfError('ranked contains a product twice. Remedy: pass what a strategy returned')
-    free = np.ones(len(ranked), bool)
-    if groups is not None:
-        old = np.zeros(0, np.int64) if labeled is None else np.flatnonzero(labeled)
-        codes = pd.factorize(pd.Series(groups).to_numpy()[np.append(old, ranked)])[0]
-        first = np.zeros(len(codes), bool)
-        first[np.unique(codes, return_index=True)[1]] = True
-        free = ((codes == -1) | first)[len(old) :]
-    if embeddings is not None:
-        free = _apart(n, ranked, free, embeddings, threshold)
-    return np.concatenate([ranked[free], ranked[~free]])[:n]
-
-
-def _apart(n, ranked, free, embeddings, threshold):
-    "Of the `free` ones in order, those that resemble none before them; stops at `n`"
-    free, taken = free.copy(), np.zeros((0, embeddings.shape[1]), np.float32)
-    for at in np.array_split(np.flatnonzero(free), max(1, int(free.sum()) // 256)):
-        if len(taken) >= n or not len(at):
-            break
-        x = np.asarray(embeddings[ranked[at]], np.float32)  # b,D
-        x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-        old, own, keep = (x @ taken.T > threshold).any(1), x @ x.T > threshold, []
-        for i in range(len(at)):
-            if old[i] or own[i, keep].any():
-                free[at[i]] = False
-            else:
-                keep.append(i)
-        taken = np.concatenate([taken, x[keep]])
-    return free
+    if groups is None:
+        return ranked[:n]
+    old = np.zeros(0, np.int64) if labeled is None else np.flatnonzero(labeled)
+    codes = pd.Series(pd.Series(groups).to_numpy()[np.append(old, ranked)])
+    later = (codes.duplicated() & codes.notna()).to_numpy()[len(old) :]
+    return np.concatenate([ranked[~later], ranked[later]])[:n]
 
 # %% ../../nbs/active/06_query.ipynb #a09097e5
 def scattered(
@@ -156,7 +132,7 @@ def scattered(
     clusters: int = 500,  # at most
 ) -> np.ndarray:  # (min(n, len(ranked)),) int64
     "The best of each cluster of the candidates, in turns (after Citovsky et al. 2021)"
-    ranked = diverse(len(ranked), ranked, groups, labeled=labeled)
+    ranked = diverse(len(ranked), ranked, groups, labeled)
     if n >= len(ranked) or n < 2:
         return ranked[:n]
     ranked = ranked[: 4 * n]

@@ -32,7 +32,7 @@ def fetch(
     ] = None,
     workers: Annotated[
         Optional[int],
-        option('--workers', 'files at the same time', 'data.download.fetch_command.workers', min=1),
+        option('--workers', 'files at the same time', 'data.published.fetch_command.workers', min=1),
     ] = None,
     allow_private: Annotated[
         bool, option('--allow-private', 'let the mirror be in your own network')
@@ -46,7 +46,7 @@ def fetch(
     refuse(unpack is not None and source != 'abo', '--unpack', f'{source} has no archives')
     refuse(allow_private and not base_url, '--allow-private', 'is for a mirror, --base-url')
     quiet_libraries()
-    from prodclf.data.download import fetch_command
+    from prodclf.data.published import fetch_command
 
     chosen = [c.strip() for c in categories.split(',') if c.strip()] if categories else None
     own = given(workers=workers, unpacked=unpack)

@@ -300,8 +300,8 @@ def bench(
 ):
     "Measure prodclf beside other libraries, as ratios"
     quiet_libraries()
-    import prodclf.bench.load, prodclf.bench.prepare  # they register what they measure
-    from prodclf.bench.query import run_bench, shown
+    from prodclf.bench import load, prepare, query  # they register what they measure
+    from prodclf.bench.frame import run_bench, shown
 
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))

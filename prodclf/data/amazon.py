@@ -287,8 +287,7 @@ def open_source(
     for name, value in options.items():
         if value is not None and name not in allowed:
             raise ProdclfError(
-                f'{name}={value!r}: {source} has no such choice. Remedy: leave it out, or '
-                '--source table'
+                f'{name}: {source} has no such choice. Remedy: leave it out, or --source table'
             )
     if source == 'table':
         return table_source(path, images, need_label, encoding, label=label, **roles)
@@ -301,7 +300,7 @@ def open_source(
 def _without_image(adapt, record):
     return adapt(record) | dict(image=None, trouble=None)
 
-
+# %% ../../nbs/data/08_amazon.ipynb #23a501b5
 def _open_published(path, source, label, language, images, encoding) -> Source:
     "One of the published sources"
     files = _published_files(path, source) if path.is_dir() else table_files(path)

@@ -6,11 +6,11 @@
 __all__ = ['PrepareConfig', 'Job', 'prepare_part', 'plain_errors', 'file_stamps', 'source_jobs', 'PrepareRun', 'make_part',
            'fetched_jobs', 'run_local', 'prepare', 'prepared_account', 'open_products']
 
-# %% ../../nbs/data/09_prepare.ipynb #7f2c40a3
-import errno, inspect, json, os, shutil, sys
+# %% ../../nbs/data/09_prepare.ipynb #5e91f48a
+import errno, json, os, shutil, sys
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -43,11 +43,11 @@ from prodclf.data.dataset import (
     write_part,
     write_table,
 )
-from .dedup import picture_hash, same_groups, text_hashes
+from .dedup import default_distance, picture_hash, same_groups, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
-    account,
+    row_account,
     drop_images,
     join_readings,
     read_blocks,
@@ -64,16 +64,15 @@ class PrepareConfig:
     quality: int = 87  # of the JPEGs
     bad_image: str = 'quarantine'  # a row whose image cannot be used; or 'text-only'
     fetch: bool = False  # fetch images that are web addresses; False: leave them out and say so
-    distance: int = None  # bits in which images of one group may differ; None: as dedup measured
+    distance: int = default_distance  # bits in which images of one group may differ
     part_rows: int = 8_192  # rows of the source in a part
     part_bytes: int = 2**26  # bytes of images inside the rows, at most
 
     def __post_init__(self):
-        for name, low, high in (('longest', 16, None), ('part_rows', 1, None), ('quality', 1, 100)):
-            value = getattr(self, name)
-            if value < low or (high and value > high):
-                wanted = f'{low} to {high}' if high else f'{low} or more'
-                raise ProdclfError(f'{name}={value}. Remedy: {wanted}')
+        limits = dict(longest=(16, 2**16), part_rows=(1, 2**31), quality=(1, 100))
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ProdclfError(f'{name}={getattr(self, name)}. Remedy: {low:,} to {high:,}')
         if self.bad_image not in ('quarantine', 'text-only'):
             raise ProdclfError(f"bad_image={self.bad_image!r}. Remedy: 'quarantine' or 'text-only'")
 
@@ -107,9 +106,12 @@ def _vanished(folder) -> ProdclfError:
 
 
 def _shrink_row(image, data, config: PrepareConfig, folder) -> tuple:
-    "(JPEG, fingerprint, trouble) of a row; None where there is none"
-    if data is None and image is None:
+    """(JPEG, fingerprint, trouble) of a row, None where there is none; the trouble of an address is
+    ''"""
+    if data is None and not isinstance(image, str):
         return None, None, None
+    if data is None and is_address(image):
+        return None, None, ''
     try:
         jpeg, small = shrink(image if data is None else data, config.longest, config.quality)
     except ImageError as e:
@@ -130,18 +132,11 @@ def prepare_part(
     `ProdclfError` when the disk is full or the images go away"""
     import pyarrow as pa
 
-    reading, jpegs, hashes, bad = job.reading, [], [], {}
-    images = reading.products.image.astype(object)
-    for i, (image, data) in enumerate(zip(images, reading.origin.image_bytes)):
-        image = image if isinstance(image, str) else None
-        if is_address(image):
-            jpeg, mark, bad[i] = None, None, None
-        else:
-            jpeg, mark, trouble = _shrink_row(image, data, config, folder)
-            bad |= {i: trouble} if trouble else {}
-        jpegs.append(jpeg)
-        hashes.append(mark)
-    small = pd.DataFrame(dict(image_bytes=jpegs, image_hash=hashes), dtype=object)
+    reading = job.reading
+    images = zip(reading.products.image.tolist(), reading.origin.image_bytes)
+    small = [_shrink_row(image, data, config, folder) for image, data in images]
+    bad = {i: trouble for i, (*_, trouble) in enumerate(small) if trouble is not None}
+    small = pd.DataFrame(small, columns=['image_bytes', 'image_hash', ''], dtype=object)
     reading = replace(reading, origin=reading.origin[['file', 'row']].join(small))
     reading = drop_images(reading, bad, config.bad_image)
     table = pa.Table.from_pandas(reading.products, preserve_index=False).to_pydict()
@@ -177,8 +172,9 @@ def plain_errors(
     try:
         yield
     except OSError as e:
+        code = errno.ENOENT if isinstance(e, FileNotFoundError) else e.errno
         for names, what in _disk_troubles.items():
-            if e.errno in [getattr(errno, n, None) for n in names]:
+            if errno.errorcode.get(code) in names:
                 raise ProdclfError(
                     f'{folder}: {what} and run the same command again; finished parts are kept'
                 ) from e
@@ -258,47 +254,50 @@ class PrepareRun:
                 f'{self.out}: this catalog was begun with other {other}. Remedy: the same command '
                 'as then, or another --out'
             )
-        if 'images' in run and run['images'] and not self.images:
-            raise _vanished(run['images'])
-        if 'images' in run and self.images and not run['images']:
+        images = run.get('images', self.images)  # a finished catalog does not need them any more
+        if images and not self.images:
+            raise _vanished(images)
+        if self.images and not images:
             raise ProdclfError(
                 f'{self.images}: the images were not there when this catalog was begun. Remedy: '
                 f'another --out, or delete {self.out} and prepare again'
             )
 
-    def begin(self) -> bool:  # whether there is something to do
-        """Make the folder, or go on with it; raises `ProdclfError` when it is in use or belongs to
-        something else"""
-        manifest, run = self.out / 'manifest.json', self.folder / 'run.json'
-        with plain_errors(self.out):
-            if manifest.is_file():
-                self.check(json.loads(manifest.read_text(encoding='utf-8')))
-                shutil.rmtree(self.folder, ignore_errors=True)
-                return False
-            if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
-                raise ProdclfError(
-                    f'{self.out}: the folder is not empty and holds no prepared catalog. Remedy: '
-                    'another --out'
-                )
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                self.lock.acquire(timeout=0)
-            except Timeout:
-                raise ProdclfError(
-                    f'{self.out}: another process is preparing this catalog. Remedy: wait for it, '
-                    'or another --out'
-                ) from None
-            try:
-                if run.is_file():
-                    self.check(json.loads(run.read_text(encoding='utf-8')))
-                else:
-                    write_json(run, dict(about=self.about, images=self.images))
-                for stale in self.out.rglob('.*.part'):
-                    stale.unlink(missing_ok=True)
-            except BaseException:
-                self.lock.release()
-                raise
-        return True
+# %% ../../nbs/data/09_prepare.ipynb #39b50c22
+@patch
+def begin(self: PrepareRun) -> bool:  # whether there is something to do
+    """Make the folder, or go on with it; raises `ProdclfError` when it is in use or belongs to
+    something else"""
+    manifest, run = self.out / 'manifest.json', self.folder / 'run.json'
+    with plain_errors(self.out):
+        if manifest.is_file():
+            self.check(json.loads(manifest.read_text(encoding='utf-8')))
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return False
+        if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
+            raise ProdclfError(
+                f'{self.out}: the folder is not empty and holds no prepared catalog. Remedy: '
+                'another --out'
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.lock.acquire(timeout=0)
+        except Timeout:
+            raise ProdclfError(
+                f'{self.out}: another process is preparing this catalog. Remedy: wait for it, '
+                'or another --out'
+            ) from None
+        try:
+            if run.is_file():
+                self.check(json.loads(run.read_text(encoding='utf-8')))
+            else:
+                write_json(run, dict(about=self.about, images=self.images))
+            for stale in self.out.rglob('.*.part'):
+                stale.unlink(missing_ok=True)
+        except BaseException:
+            self.lock.release()
+            raise
+    return True
 
 # %% ../../nbs/data/09_prepare.ipynb #33fd1bd5
 @patch
@@ -337,11 +336,7 @@ def open_jobs(
                 'delete the folder and prepare again'
             )
         else:
-            entries[job.name] = _brief(done)
-
-
-def _brief(entry: dict) -> dict:
-    return {k: v for k, v in entry.items() if k != 'rejected'}
+            entries[job.name] = done | dict(rejected=None)
 
 
 def make_part(
@@ -358,7 +353,7 @@ def make_part(
             f.flush()
             os.fsync(f.fileno())
     shutil.rmtree(Path(work) / 'fetched' / job.name, ignore_errors=True)
-    return _brief(entry)
+    return entry | dict(rejected=None)
 
 # %% ../../nbs/data/09_prepare.ipynb #e8edc734
 def fetched_jobs(
@@ -412,8 +407,8 @@ def run_local(
     first = list(islice(packed, 2))
     yield from process_map(_make, chain(first, packed), workers if len(first) > 1 else 1)
 
-# %% ../../nbs/data/09_prepare.ipynb #bbdf7494
-def _join_groups(work: Path, parts: list, ends, distance=None) -> tuple:
+# %% ../../nbs/data/09_prepare.ipynb #85880011
+def _join_groups(work: Path, parts: list, ends, distance: int) -> tuple:
     """(P,) rows whose group changes because an earlier product is the same, the (P,) groups of
     those, and {what: how many}"""
     import pyarrow.parquet as pq
@@ -431,9 +426,7 @@ def _join_groups(work: Path, parts: list, ends, distance=None) -> tuple:
         raw = b''.join(v or bytes(32) for v in t['image_hash'].to_pylist())
         hashes.append(np.frombuffer(raw, np.uint8).reshape(-1, 32))
     arrays = [np.concatenate(a) for a in (given, texts, hashes, there)]
-    first = same_groups(
-        *arrays, notes=notes, **({} if distance is None else {'distance': distance})
-    )
+    first = same_groups(*arrays, distance, notes=notes)
     moved = np.flatnonzero(arrays[0] != arrays[0][first])
     wanted, names = np.unique(first[moved]), {}
     for part, a, b in zip(parts, ends, ends[1:]):
@@ -477,7 +470,7 @@ def _write_quarantine(run: PrepareRun, names):
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
 
-def _close(run: PrepareRun, entries: list, source: Source, distance=None):
+def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     "Join groups, put tables and images in their places, write the quarantine and the manifest"
 
     def total(key):
@@ -565,7 +558,7 @@ def prepared_account(
         f'{sum(p.pictures for p in parts):,} with a picture, {sum(p.labelled for p in parts):,} '
         f'labelled in {len(m["labels"]):,} categories'
     )
-    return account(
+    return row_account(
         name or dataset.folder, m['rows'], m['products'], m['reasons'], about, m['notes']
     )
 
@@ -575,17 +568,14 @@ def open_products(
     cache=None,  # folder for what is prepared; None: `catalogs` in the cache folder
     config: PrepareConfig = PrepareConfig(),
     workers: int = None,  # processes; None: one a core
-    **options,  # of `prepare`, or fields of `config`; None: the default
+    **options,  # of `open_source`, `limit`, or fields of `config`; None: the default
 ) -> ProductDataset:
-    """The products of any source as a dataset, prepared once, with the account printed to standard
-    error; raises `ProdclfError` for what the user can mend, such as an option that a prepared
-    folder cannot heed"""
+    """The products of any source as a dataset, prepared once, the account printed to standard
+    error. Raises `ProdclfError` for what the user can mend, such as options that come too late"""
     if isinstance(data, ProductDataset):
         return data
-    names, defaults = [f.name for f in fields(config)], asdict(PrepareConfig())
-    for function in (prepare, open_source):
-        defaults |= {k: p.default for k, p in inspect.signature(function).parameters.items()}
-    given = {k: v for k, v in options.items() if v is not None and v != defaults.get(k)}
+    usual = asdict(PrepareConfig()) | dict(source='auto', encoding='utf-8', need_label=True)
+    given = {k: v for k, v in options.items() if v is not None and v != usual.get(k)}
     if isinstance(data, pd.DataFrame):
         return ProductDataset(read_catalog(data, **given).products)
     if is_prepared(data):
@@ -595,21 +585,15 @@ def open_products(
                 'leave it out, or name the raw table'
             )
         return ProductDataset(data)
-    config = replace(config, **{k: given.pop(k) for k in names if k in given})
-    chosen = {k: v for k, v in given.items() if k not in ('download', 'runner', 'limit')}
-    source = open_source(data, **chosen)
-    files = [Path(f).resolve() for f in source.files]
-    images = _folder_stamp(source.folder.path) if source.folder else None
-    key = digest(__version__, file_stamps(files), images, asdict(config), given)
+    config = replace(config, **{k: given.pop(k) for k in asdict(config) if k in given})
+    source = open_source(data, **{k: v for k, v in given.items() if k != 'limit'})
+    images = os.walk(source.folder.path) if source.folder else ()
+    files = sorted(Path(folder) / name for folder, _, names in images for name in names)
+    files = [Path(f).resolve() for f in (*source.files, *files) if Path(f).is_file()]
+    key = digest(__version__, file_stamps(files), asdict(config), given)
     folder = Path(cache or cache_folder('catalogs')) / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):
         dataset = prepare(data, folder, config, workers, **given)
-    print(prepared_account(dataset, data), file=sys.stderr)
+    print(prepared_account(dataset, source.name), file=sys.stderr)
     return dataset
-
-
-def _folder_stamp(folder) -> str:
-    "A fingerprint of the names, sizes and times of all files below a folder"
-    files = sorted(Path(d) / n for d, _, names in os.walk(folder) for n in names)
-    return digest(file_stamps(f for f in files if f.is_file()))

@@ -151,7 +151,7 @@ def encoders(self: Embeddings) -> dict:
             self.parts[v] = p._replace(encoder=load_encoder(p.encoder))
     return {v: p.encoder for v, p in self.parts.items()}
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #2902da1d
+# %% ../../nbs/encoders/08_embeddings.ipynb #9b5936bc
 class _Worker:
     "What a process needs to encode some products of a catalog"
 
@@ -189,7 +189,8 @@ class _Worker:
                 f'{place}: the encoder {self.encoder.name} gave numbers that are not finite. '
                 'Remedy: --precision fp32'
             )
-        return np.where(has[:, None], found, 0).clip(-65504, 65504).astype(np.float16), has
+        found = np.asarray(found).clip(-65504, 65504).astype(np.float16)
+        return np.where(has[:, None], found, np.float16(0)), has
 
     def __call__(self, start: int, stop: int) -> list:
         "A job of a cluster, whose results are written as JSON"
@@ -271,7 +272,7 @@ def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
         'class into a module, or workers=0'
     )
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #8fd4f77b
+# %% ../../nbs/encoders/08_embeddings.ipynb #be40cdb3
 def _results(
     plan: EncodePlan,
     dataset: ProductDataset,
@@ -331,7 +332,7 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
             yield jobs[at], found, np.array(has)
             at += 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #c2ba11bb
+# %% ../../nbs/encoders/08_embeddings.ipynb #4fa8b565
 @contextmanager
 def _turn(store: VectorStore):
     "Yields whether this process is the only one that fills the store"
@@ -384,7 +385,7 @@ def _fill(
             kept.append((which[rows[has]], found[has]))
             encoded += int(has.sum())
             bar.update(len(rows))
-            if time.monotonic() - flushed > 2 or sum(k[1].nbytes for k in kept) > 2**24:
+            if time.monotonic() - flushed > 2 or sum(k[1].nbytes for k in kept) > 2**23:
                 flush()
                 flushed = time.monotonic()
         flush()
@@ -467,7 +468,7 @@ def _check_choices(specs: dict, plan: EncodePlan):
     if plan.address and plan.engine != 'ray':
         raise ProdclfError('an address is one of a cluster. Remedy: --engine ray, or leave it out')
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #e0b83862
+# %% ../../nbs/encoders/08_embeddings.ipynb #50a6bf7f
 def _fitted_before(home, specs: dict, asked: dict) -> dict:
     "View -> folder of an encoder that was fitted when the same was asked for"
     known, found = _known_views(home), {}
@@ -549,7 +550,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #ef9203b9
+# %% ../../nbs/encoders/08_embeddings.ipynb #40e18c0e
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:

@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 from ..core import ProdclfError, write_json
-from ..data.images import picture_file
+from ..data.images import image_data
 from .tokenize import missing_text
 from .weights import read_settings
 
@@ -42,7 +42,7 @@ def content_keys(
 
     def key(value):
         try:
-            raw = picture_file(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
+            raw = image_data(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
         except OSError:
             return b''
         return blake2b(raw, digest_size=16).digest()
@@ -90,7 +90,7 @@ class VectorStore:
     def __repr__(self):
         return f'{len(self):,} rows of {self.dim} numbers'
 
-# %% ../../nbs/encoders/06_vectors.ipynb #234dba12
+# %% ../../nbs/encoders/06_vectors.ipynb #039a6c46
 def _search(known: np.ndarray, rows: np.ndarray, keys: np.ndarray) -> np.ndarray:
     "The row of each key, -1 where it is not known"
     if not len(known):
@@ -136,7 +136,7 @@ def append(
     with FileLock(self.folder / 'append.lock'):
         at, n = self.find_foreign(keys), len(self)
         new = np.flatnonzero(at < 0)
-        halves = np.asarray(values)[new].clip(-65504, 65504).astype(np.float16)
+        halves = np.asarray(values)[new].clip(-65504, 65504).astype(np.float16, copy=False)
         for file, block in ((self.rows, halves), (self.keys, np.asarray(keys, key_type)[new])):
             with open(os.open(file, os.O_RDWR | os.O_CREAT, 0o666), 'r+b') as f:
                 f.seek(n * (2 * self.dim if block is halves else 16))

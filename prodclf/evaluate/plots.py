@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['palette', 'house_style', 'new_axes', 'short', 'display_name', 'plot_results', 'plot_confusion', 'plot_reliability',
-           'plot_learning_curve', 'plot_departments', 'plot_long_tail', 'plot_text_or_image', 'thumbnail',
+           'plot_learning_curve', 'plot_departments', 'plot_long_tail', 'plot_text_or_image', 'small_image',
            'plot_samples']
 
 # %% ../../nbs/evaluate/04_plots.ipynb #465fac26
@@ -413,7 +413,7 @@ def plot_text_or_image(
     return ax
 
 # %% ../../nbs/evaluate/04_plots.ipynb #c0bf4fe1
-def thumbnail(
+def small_image(
     path,  # image file, or NaN
     size: int = 96,  # pixels of the longer side
 ):  # RGB image, or str
@@ -463,7 +463,7 @@ def plot_samples(
     ax.axis('off')
     for i, row in enumerate(products.itertuples()):
         x, top = (i % columns) * 1.12, -(i // columns) * deep
-        _tile(ax, x, top, thumbnail(row.image))
+        _tile(ax, x, top, small_image(row.image))
         title = short(row.title, 80) or '(no title)'
         title = textwrap.wrap(title, 20, max_lines=2, placeholder='…')
         _write(ax, x, top - 1.04, '\n'.join(title + [''] * (2 - len(title))))

@@ -99,7 +99,7 @@ class _Tested:
 
     def photo(self, i) -> tuple:
         "A data URI and None, or None and the reason why there is none"
-        image = plots.thumbnail(self.products['image'].iloc[i], 144)
+        image = plots.small_image(self.products['image'].iloc[i], 144)
         if isinstance(image, str):
             return None, image
         out = io.BytesIO()
