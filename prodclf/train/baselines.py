@@ -81,19 +81,19 @@ class Baselines:
         "A row for each model"
         return pd.DataFrame(self.rows).set_index('model')
 
-# %% ../../nbs/train/01_baselines.ipynb #b6164902
-def _calibrated(name, x, y, learn, valid, groups, n_classes, solver, seed):
+# %% ../../nbs/train/01_baselines.ipynb #c5dd148f
+def _calibrated(name, x, y, learn, valid, groups, n_classes, **how):
     "A fitted model with a temperature"
-    exact, how = solver == 'exact', dict(solver=solver, seed=seed)
-    share = 1 if exact else min(0.25, 4096 / max(valid.sum(), 1))
-    hold = valid & (uniform(groups, int(seed), 'held') < share)
+    small = choose_solver(learn.sum(), n_classes) == 'exact'
+    share = 1 if small else min(0.25, 4096 / max(valid.sum(), 1))
+    hold = valid & (uniform(groups, int(how['seed']), 'held') < share)
     model = _fits[name](x, y, learn & ~hold, n_classes, **how).calibrate(x, y, hold)
-    if exact and hold.any():
+    if small and hold.any():
         model, temperature = _fits[name](x, y, learn, n_classes, **how), model.temperature
         model.temperature = temperature
     return model
 
-# %% ../../nbs/train/01_baselines.ipynb #da9b5d3a
+# %% ../../nbs/train/01_baselines.ipynb #efc4f9b2
 def fit_baselines(
     data,  # a ProductDataset or a product table
     split=None,  # (N,) 0 train, 1 valid, 2 test, -1 unused; None: of `split_rows`
@@ -121,14 +121,13 @@ def fit_baselines(
     learn = (split == 0) & (y >= 0) | valid
     if not test.any():
         raise ProdclfError('there is nothing to test on. Remedy: a split with test products')
-    if solver == 'auto':
-        solver = choose_solver(learn.sum(), n_classes)
+    how = dict(solver=solver, seed=seed)
     x, paths = count_texts(data, learn, n_classes, folder, workers), data.paths(found.classes)
     for name in progress(names or baseline_names, text='baselines', unit='model'):
         start, scorer, proba = time.perf_counter(), Scorer(n_classes, seed, paths), []
-        model = _calibrated(name, x, y, learn, valid, groups, n_classes, solver, seed)
+        model = _calibrated(name, x, y, learn, valid, groups, n_classes, **how)
         seconds, start = time.perf_counter() - start, time.perf_counter()
-        for numbers, some in x.batches(test, 8192):
+        for numbers, some in x.batches(test, 4096):
             predicted = model.predict_proba(some)
             scorer.add(y[numbers], predicted, groups[numbers])
             if keep:
