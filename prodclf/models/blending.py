@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from ..core import ProdclfError
 from ..data.dataset import uniform
-from ..evaluate.confidence import fit_temperature
+from ..evaluate.metrics import fit_temperature
 from ..evaluate.metrics import accuracy, macro_f1
 
 # %% ../../nbs/models/13_blending.ipynb #3e30198d
@@ -175,12 +175,17 @@ def fit_blend(
     return fitted.blend(fitted.factors)
 
 # %% ../../nbs/models/13_blending.ipynb #8f47ceb0
+def _pruned(factors, min_weight=0.02):
+    "Without members whose weight is too small to pay for their time"
+    return np.where(factors < min_weight * factors.sum(), 0, factors)
+
+
 def _pick(fitted: _Fitted, by, steps) -> tuple:  # index of the best single member, factors
     "The point on the way from the blend to its best member"
     singles = [fitted.figures(fitted.single(m)) for m in range(len(fitted.names))]
     best = max(range(len(singles)), key=lambda m: (singles[m][by], singles[m]['macro_f1']))
     way = [
-        s / steps * fitted.factors + (1 - s / steps) * fitted.single(best)
+        _pruned(s / steps * fitted.factors + (1 - s / steps) * fitted.single(best))
         for s in range(steps * (len(singles) > 1), 0, -1)
     ]
     found = [(fitted.figures(point), point) for point in way]

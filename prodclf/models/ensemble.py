@@ -8,7 +8,6 @@ __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 
            'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,10 +19,10 @@ from ..data.dataset import row_blocks, uniform
 from ..data.splits import group_kfold
 from ..evaluate.metrics import fit_temperature
 from .blending import Choice, choose
-from .dataloaders import EmbeddingLoader
+from .loader import EmbeddingLoader
 from .fusion import fusion_head
 from .linear import ViewScaler, fit_logistic, fit_logistic_streamed, linear_head
-from .sparse_text import LinearModel, choose_solver, fit_linear
+from .solvers import LinearModel, choose_solver, fit_linear
 
 # %% ../../nbs/models/14_ensemble.ipynb #34aae95a
 class Inputs(NamedTuple):
@@ -82,7 +81,12 @@ class HeadMember:
         return np.where(self.has_view(inputs)[:, None], log_softmax(self.logits(inputs), 1), np.nan)
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
-        "What `load_member` needs"
+        "What `load_member` needs; raises `ProdclfError` for a head that does not say how it is built"
+        if getattr(self.head, 'config', None) is None:
+            raise ProdclfError(
+                f'{type(self.head).__name__} does not say how it is built and cannot be saved. Remedy: '
+                'register_fusion, and name it'
+            )
         tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
         return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
 
@@ -93,8 +97,7 @@ class HeadMember:
         arrays: dict,  # its arrays
     ):
         "The member that `state` described"
-        config = dict(about['config'])
-        head = fusion_head(config.pop('name'), config.pop('dims'), config.pop('classes'), **config)
+        head = fusion_head(**about['config'])
         head.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
         return cls(head.eval().requires_grad_(False), about['views'])
 
@@ -116,7 +119,8 @@ class SparseMember:
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
         "What `load_member` needs; the weights in half precision"
-        arrays = dict(weights=self.model.weights.astype(np.float16), bias=self.model.bias)
+        m = self.model
+        arrays = dict(weights=m.weights.astype(np.float16), bias=m.bias, prior=m.prior)
         return dict(kind=self.kind, temperature=float(self.model.temperature)), arrays
 
     @classmethod
@@ -126,7 +130,8 @@ class SparseMember:
         arrays: dict,  # its arrays
     ):
         "The member that `state` described"
-        return cls(LinearModel(arrays['weights'], arrays['bias'], about['temperature']))
+        named = (arrays[k] for k in ('weights', 'bias', 'prior'))
+        return cls(LinearModel(*named, about['temperature']))
 
 # %% ../../nbs/models/14_ensemble.ipynb #42f000e9
 @dataclass
@@ -155,7 +160,8 @@ class JointMember:
         "What `load_member` needs"
         about, arrays = self.dense.state()
         about |= dict(kind=self.kind, temperature=float(self.model.temperature))
-        return about, arrays | {'@weights': self.model.weights.astype(np.float16)}
+        own = {'@weights': self.model.weights.astype(np.float16), '@prior': self.model.prior}
+        return about, arrays | own
 
     @classmethod
     def from_state(
@@ -165,8 +171,8 @@ class JointMember:
     ):
         "The member that `state` described"
         arrays = dict(arrays)
-        weights = arrays.pop('@weights')
-        model = LinearModel(weights, np.zeros(weights.shape[1], np.float32), about['temperature'])
+        weights, prior = arrays.pop('@weights'), arrays.pop('@prior')
+        model = LinearModel(weights, np.zeros(len(prior)), prior, about['temperature'])
         return cls(model, HeadMember.from_state(about, arrays))
 
 
@@ -280,7 +286,6 @@ def crossfit(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # folds and judged rows
     text: str = 'folds',  # what the progress bar says
-    threads: int = 1,  # folds at a time
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
@@ -295,10 +300,7 @@ def crossfit(
         return member
 
     jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(one, jobs) if threads > 1 else map(one, jobs)
-        member = [m for m in progress(done, len(jobs), text, 'fit')][-1]
-    return member, out
+    return [one(fold) for fold in progress(jobs, len(jobs), text, 'fit')][-1], out
 
 # %% ../../nbs/models/14_ensemble.ipynb #77158170
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}
@@ -449,18 +451,18 @@ def crossfit_svm(
         model = fit_linear(data.words, data.y, rows, data.n_classes, solver=plan.solver, seed=seed)
         return SparseMember(model)
 
-    found = crossfit(fit, data, plan, 'linear SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'linear SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 
 def crossfit_joint(
     data: TrainingData,  # with words and vectors
     plan: RecipePlan,  # folds, rows and solver
-    n_components: dict = dict(text=128, image=64),  # view -> components beside the TF-IDF rows
+    n_components: dict = None,  # view -> components beside the TF-IDF rows; None: 128 and 64
     seed: int = 0,  # of components and solver
 ) -> tuple:  # JointMember, (m, C) held-out log-probabilities
     "A linear support vector machine on TF-IDF rows and leading components of the vectors"
-    scalers = fit_scalers(data, plan.rows, n_components, seed=seed)
+    scalers = fit_scalers(data, plan.rows, n_components or dict(text=128, image=64), seed=seed)
     scaled = _Scaled(data, scalers, plan.rows if plan.solver == 'exact' else None)
     x, width, views = JoinedRows(data.words, scaled), data.words.shape[1], {v: v for v in scalers}
 
@@ -468,13 +470,11 @@ def crossfit_joint(
         model = fit_linear(
             x, data.y, rows, data.n_classes, class_weight='balanced', solver=plan.solver, seed=seed
         )
-        words, dense = model.weights[:width], np.asarray(model.weights[width:], np.float32)
-        head = linear_head(scalers, dense, np.asarray(model.bias, np.float32))
-        return JointMember(
-            LinearModel(words, np.zeros(data.n_classes, np.float32)), HeadMember(head, views)
-        )
+        words, dense = model.weights[:width], model.weights[width:]
+        head = HeadMember(linear_head(scalers, dense, model.bias), views)
+        return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
-    found = crossfit(fit, data, plan, 'joint SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'joint SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 # %% ../../nbs/models/14_ensemble.ipynb #377310f1

@@ -111,18 +111,27 @@ def buffers(
     for number in range(given // self.per_buffer, -(-self.steps // self.per_buffer)):
         yield self.buffer(epoch, number)._replace(given=max(0, given - number * self.per_buffer))
 
-# %% ../../nbs/models/02_loader.ipynb #e16f2144
+# %% ../../nbs/models/02_loader.ipynb #abe50b2d
+@patch
+def mine(
+    self: RowOrder,
+    step: np.ndarray,  # (n,) rows, or positions, of a step of all processes
+) -> np.ndarray:
+    "What this process reads of a step"
+    return step[self.rank :: self.world] if len(step) > self.rank else step[:1]
+
+
 @patch
 def share(
     self: RowOrder,
     buffer: Buffer,  # with the steps of all processes
 ) -> Buffer:
-    "The part of this process: a batch for each step"
+    "The part of this process: its rows alone, and a batch for each step"
     if self.world == 1:
         return buffer
-    mine = [b[self.rank :: self.world] if len(b) > self.rank else b[:1] for b in buffer.batches]
-    used, at = np.unique(np.concatenate(mine), return_inverse=True)
-    batches = np.split(at, np.cumsum([len(m) for m in mine])[:-1])
+    batches = [self.mine(b) for b in buffer.batches]
+    used, at = np.unique(np.concatenate(batches), return_inverse=True)
+    batches = np.split(at, np.cumsum([len(b) for b in batches])[:-1])
     return buffer._replace(rows=buffer.rows[used], batches=batches)
 
 
@@ -170,7 +179,7 @@ def ahead(
         while waiting:
             yield waiting.popleft().result()
 
-# %% ../../nbs/models/02_loader.ipynb #45483577
+# %% ../../nbs/models/02_loader.ipynb #0443dfd8
 class OrderedLoader:
     """The batches of a `RowOrder`, epoch after epoch; offers what fastai's `Learner` asks of a
     loader"""
@@ -277,9 +286,9 @@ def resume(
     self.epoch, self.given, self.resumed = int(state['epoch']), int(state['given']), True
     return self
 
-# %% ../../nbs/models/02_loader.ipynb #755cca60
+# %% ../../nbs/models/02_loader.ipynb #4771a481
 def _matrices(embeddings, present, views) -> tuple:
-    "{view: (N, D) rows}, {view: (N,) bool}: the chosen views, without those that nobody has"
+    "{view: (N, D) rows}, {view: (N,) bool}: the chosen views, or those that somebody has"
     if not isinstance(embeddings, dict):
         present = present or {v: embeddings.present(v) for v in embeddings.views}
         embeddings = {v: embeddings.view(v) for v in embeddings.views}
@@ -295,7 +304,7 @@ def _matrices(embeddings, present, views) -> tuple:
     lengths = {len(x) for x in (*found.values(), *masks.values())}
     if len(lengths) > 1:
         raise ProdclfError(f'vectors and masks must have one length; got {sorted(lengths)}')
-    kept = [v for v in found if masks[v].any()]
+    kept = views or [v for v in found if masks[v].any()]
     if not kept:
         raise ProdclfError(
             'no product has any of these views. Remedy: embed the catalog with another encoder'
@@ -315,7 +324,7 @@ def _rising(rows, n: int) -> np.ndarray:
         raise ProdclfError(f'row {found[times > 1][0]} is asked for twice. Remedy: each row once')
     return found
 
-# %% ../../nbs/models/02_loader.ipynb #66c533bd
+# %% ../../nbs/models/02_loader.ipynb #6780758b
 class EmbeddingLoader(OrderedLoader):
     "Batches `(vectors, present, y)` of vectors in memory or on disk; serves as a fastai loader"
 
@@ -334,7 +343,7 @@ class EmbeddingLoader(OrderedLoader):
         rank: int = 0,  # number of this process
         world: int = 1,  # processes that share an epoch
         device=None,  # where batches go; None: the CPU
-        views=None,  # names of the views to read; None: all
+        views=None,  # names of the views to read; None: all that some product has
         block: int = 128,  # rows that are read together
         buffer: int = 32_768,  # rows that are shuffled together
     ):
@@ -354,7 +363,7 @@ class EmbeddingLoader(OrderedLoader):
         self.bs, self.n, self.drop_last, self.dataset = bs, len(rows), drop_last, range(len(rows))
         self.to(device or 'cpu')
 
-# %% ../../nbs/models/02_loader.ipynb #a51ca6ee
+# %% ../../nbs/models/02_loader.ipynb #8c733ff3
 @patch
 def to(
     self: EmbeddingLoader,
@@ -374,8 +383,7 @@ def read(
     found = {}
     for view, x in self.views.items():
         if hasattr(x, 'read'):
-            out = np.empty((len(rows), x.shape[1]), x.dtype)
-            x.read(rows, out)
+            out = x.read(rows, np.empty((len(rows), x.shape[1]), np.float16))  # as on the disk
         else:
             out = np.asarray(x[rows])
         found[view] = torch.from_numpy(out)
