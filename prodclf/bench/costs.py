@@ -74,49 +74,59 @@ def _command(*words) -> dict:
 def _bytes(folder, pattern) -> int:
     return sum(f.stat().st_size for f in Path(folder).rglob(pattern))
 
-# %% ../../nbs/bench/06_costs.ipynb #2e097928
-def _run_stages(place: Path, rows, large, images, classes, side, text, image) -> dict:
-    "Every stage once, on little shops: stage -> (items, seconds, bytes)"
-    found = {}
+# %% ../../nbs/bench/06_costs.ipynb #e39a1f9b
+def _run(place, verb, shop, *more, out) -> dict:
+    return _command(verb, place / shop, *more, '--out', place / out)
 
-    def run(verb, shop, *more, out):
-        return _command(verb, place / shop, *more, '--out', place / out)
 
-    def prepared(shop, n, kind, pattern, **more):
-        write_generated(place / shop, n, classes, form='csv', dirt=0, **more)
-        seconds = run('prepare', shop, '--workers', 1, out=f'{shop} shop')['seconds']
-        found.setdefault(f'prepare {kind}', (n, seconds, _bytes(place / f'{shop} shop', pattern)))
+def _data_stages(place: Path, shop, n, kind, classes, side, text, image) -> dict:
+    "Draw a little shop, prepare and embed it: stage -> (items, seconds, bytes)"
+    photos = dict(pictures=1.0, side=side) if kind == 'images' else {}
+    names = ('none', image) if photos else (text, 'none')
+    write_generated(place / shop, n, classes, form='csv', dirt=0, **photos)
+    first = _run(place, 'prepare', shop, '--workers', 1, out=f'{shop} shop')['seconds']
+    encoders = ('--text-encoder', names[0], '--image-encoder', names[1], '--workers', 0)
+    then = _run(place, 'embed', f'{shop} shop', *encoders, out=f'{shop} vectors')['seconds']
+    packed = _bytes(place / f'{shop} shop', '*.tar' if photos else '*.parquet')
+    vectors = _bytes(place / f'{shop} vectors', '*.f16')
+    return {f'prepare {kind}': (n, first, packed), f'embed {kind}': (n, then, vectors)}
 
-    def encoded(shop, n, *names):
-        out, encoders = f'{shop} vectors', ('--text-encoder', names[0], '--image-encoder', names[1])
-        seconds = run('embed', f'{shop} shop', '--workers', 0, *encoders, out=out)['seconds']
-        return n, seconds, _bytes(place / out, '*.f16')
 
-    if images:
-        prepared('photos', images, 'images', '*.tar', pictures=1.0, side=side)
-        found['embed images'] = encoded('photos', images, 'none', image)
-    for shop, n in dict(small=rows, large=large).items():
-        prepared(shop, n, 'text', '*.parquet')
-        found['embed text'] = encoded(shop, n, text, 'none')
-    steps = run('baselines', 'large shop', *_rare, out='baselines')['steps']
-    found['baselines'] = large, steps['fitting'], 0
-    given = ('--embeddings', place / 'small vectors', *_rare)
-    done = run('train', 'small shop', *given, '--solver', 'streamed', out='model')
-    seconds, steps = done['seconds'], done['steps']
-    found['train on vectors'] = rows, steps['text'], 0
-    found['train on text'] = rows, steps['linear_svm'] + steps['joint_svm'], 0
-    found['train, the rest'] = (
-        rows,
-        seconds - sum(found[f'train on {k}'][1] for k in ('text', 'vectors')),
-        0,
+def _learning_stages(place: Path, rows, large) -> dict:
+    "Learn from the two little shops of text: stage -> (items, seconds, bytes)"
+    rare = ('--min-per-class', 2)
+    steps = _run(place, 'baselines', 'large shop', *rare, out='baselines')['steps']
+    found = {'baselines': (large, steps['fitting'], 0)}
+    given = ('--embeddings', place / 'small vectors', *rare)
+    done = _run(place, 'train', 'small shop', *given, '--solver', 'streamed', out='model')
+    vectors, words = (
+        sum(done['steps'][k] for k in ks) for ks in (['text'], ['linear_svm', 'joint_svm'])
     )
+    found['train on text'] = rows, words, 0
+    found['train on vectors'] = rows, vectors, 0
+    found['train, the rest'] = rows, done['seconds'] - vectors - words, 0
     asked = ('--strategy', 'margin', '--rounds', 1, '--initial', 500, '--batch', 100, '--seeds', 0)
-    done = run('active', 'small shop', *given, *asked, out='asked')
-    found['active'] = rows, done['round_seconds']['margin'], 0
-    return found
+    done = _run(place, 'active', 'small shop', *given, *asked, out='asked')
+    return found | dict(active=(rows, done['round_seconds']['margin'], 0))
+
+# %% ../../nbs/bench/06_costs.ipynb #041e7307
+def _run_stages(place: Path, rows, large, images, **choices) -> dict:
+    "Every stage once: stage -> (items, seconds, bytes)"
+    return (
+        _data_stages(place, 'photos', images, 'images', **choices)
+        | _data_stages(place, 'small', rows, 'text', **choices)
+        | _data_stages(place, 'large', large, 'text', **choices)
+        | _learning_stages(place, rows, large)
+    )
 
 
-_rare = ('--min-per-class', 2)
+def _rate(stage, small, large, classes, name) -> Rate:
+    "From two runs of (items, seconds, bytes)"
+    item, often = stages[stage]
+    (n, s, b), (m, t, c) = small, large
+    passes = [often(k, classes) if often else 1 for k in (n, m)]
+    each, fixed = _slope((n * passes[0], m * passes[1]), (s, t))
+    return Rate(stage, item, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
 
 
 def measure_rates(
@@ -148,14 +158,6 @@ def measure_rates(
         write_json(file, dict(choices=choices, rates=found))
     rates = [Rate(**r) for r in found]
     return {r.stage: replace(r, seconds=r.seconds * scale ** ('pass' in r.item)) for r in rates}
-
-
-def _rate(stage, small, large, classes, name) -> Rate:
-    item, often = stages[stage]
-    (n, s, b), (m, t, c) = small, large
-    passes = [often(k, classes) if often else 1 for k in (n, m)]
-    each, fixed = _slope((n * passes[0], m * passes[1]), (s, t))
-    return Rate(stage, item, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
 
 # %% ../../nbs/bench/06_costs.ipynb #659b6966
 _recorded = {  # stage -> ((rows, megabytes), …), of 512 categories

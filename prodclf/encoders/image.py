@@ -438,7 +438,7 @@ def image_encoder(
     body = _build_backbone(name, seed)
     how = _own_preparation(name, body)
     if size:
-        how['resize'] = round(size * how['resize'] / how['size'])
+        how['resize'] = None  # a size of one's own shows the whole image, nothing is cropped
     if name.startswith('timm:'):
         head = body.get_classifier()
     else:
