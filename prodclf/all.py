@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from prodclf.active.card import LabelCard
-from prodclf.active.loop import active_loop, compare_strategies
+from prodclf.active.loop import ActiveLoop, compare_strategies
 from prodclf.active.oracle import Replay
 from prodclf.active.pool import Pool
 from prodclf.active.query import list_strategies, register_strategy
@@ -15,8 +15,10 @@ from prodclf.data.catalog import read_catalog
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.prepare import open_products, prepare
 from prodclf.data.splits import split, split_rows
-from prodclf.encoders.embeddings import embed, list_encoders, register_encoder
+from prodclf.encoders.descriptors import register_encoder
+from prodclf.encoders.embeddings import embed
 from prodclf.encoders.image import image_encoder
+from prodclf.encoders.registry import list_encoders
 from prodclf.encoders.text import text_encoder
 from prodclf.evaluate.metrics import accuracy, compare_paired, macro_f1, scores
 from prodclf.evaluate.plots import (
@@ -47,7 +49,7 @@ __all__ = [
     'Replay',
     'TrainConfig',
     'accuracy',
-    'active_loop',
+    'ActiveLoop',
     'compare_paired',
     'compare_strategies',
     'embed',

@@ -11,7 +11,7 @@ from html import escape
 
 from fastcore.basics import patch
 from ..core import ProdclfError, need
-from .oracle import thumbnail, top_guesses
+from .oracle import small_jpeg, top_guesses
 from .pool import Pool
 
 # %% ../../nbs/active/08_card.ipynb #282dc231
@@ -199,7 +199,7 @@ def show(self: LabelCard):
     self.text.value = (
         f'<div style="line-height:1.4;max-height:7em;overflow:auto">{escape(text)}</div>'
     )
-    self.picture.value = thumbnail(cell.get('image'), self.size)
+    self.picture.value = small_jpeg(cell.get('image'), self.size)
     best = self.guesses.get(self.current, [])
     for j, b in enumerate(self.buttons):
         b.disabled = j >= len(best)

@@ -14,7 +14,7 @@ import pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError
 from ..evaluate.metrics import t_interval
-from ..evaluate.plots import house_style, new_axes, palette, shown
+from ..evaluate.plots import display_name, house_style, new_axes, palette
 
 # %% ../../nbs/active/10_curves.ipynb #c6741e14
 _figures = ['accuracy', 'macro_f1']
@@ -217,7 +217,7 @@ def plot(
             if s == against
             else dict(color=colors[i % len(colors)], ls='-' if i < len(colors) else ':')
         )
-        ax.plot(m.index, m['mean'], label=shown(s), **mine)
+        ax.plot(m.index, m['mean'], label=display_name(s), **mine)
         if self.rounds.seed.nunique() > 1:
             ax.fill_between(m.index, m['min'], m['max'], color=mine['color'], alpha=0.13, lw=0)
     if self.full is not None:
@@ -234,7 +234,7 @@ def plot(
         )
         if target:
             ax.axhline(target * top, color=palette['muted'], lw=0.8, ls=':')
-    ax.set(xlabel='labels', ylabel=f'{shown(metric)}, test')
+    ax.set(xlabel='labels', ylabel=f'{display_name(metric)}, test')
     ax.legend(loc='lower right')
     return ax
 
@@ -282,7 +282,7 @@ def plot_categories(
         height=0.7,
     )
     ax.axvline(0, color=palette['ink'], lw=0.8)
-    ax.set(xlabel=f'per cent of its labels: {shown(strategy)} minus {shown(against)}')
+    ax.set(xlabel=f'per cent of its labels: {display_name(strategy)} minus {display_name(against)}')
     return ax
 
 # %% ../../nbs/active/10_curves.ipynb #0cf94eb2
@@ -319,7 +319,7 @@ def load_curve(
         pd.read_csv(folder / 'curve.csv'), rest[0], *[r for r in rest[1:] if r is not None]
     )
 
-
+# %% ../../nbs/active/10_curves.ipynb #88220168
 @patch
 def lists(
     self: Curve,
@@ -335,3 +335,43 @@ def lists(
         return dict(curves=curves, savings=[])
     both = pd.concat([self.savings(t, m, against) for m in _figures for t in targets])
     return dict(curves=curves, savings=both[both.strategy != against].to_dict('records'))
+
+
+@patch
+def report(
+    self: Curve,
+    targets=usual_targets,  # shares of what all labels give
+    against: str = 'random',  # the strategy to compare with
+) -> str:
+    "Labels needed and saved, as text"
+    lines = []
+    for metric, name in dict(accuracy='accuracy', macro_f1='macro-F1').items():
+        lines += [
+            f'labels for a share of the {name} with every label ({self.full[metric].mean():.3f} '
+            f'at {self.full.labels.mean():,.0f} labels), in brackets the share saved against '
+            f'{against} with a 95 % t interval over the seeds',
+            self.table(metric, targets, against).to_string(),
+        ]
+    return '\n'.join(
+        [*lines, '≈ interpolated between rounds, ≤ at most, ≥ at least, – not reached']
+    )
+
+
+@patch
+def draw(
+    self: Curve,
+    folder,  # created when missing
+) -> list:  # of files
+    "Write `accuracy.png`, `macro_f1.png` and, beside a random choice, `categories.png`"
+    from matplotlib import pyplot as plt
+
+    jobs = {metric: lambda m=metric: self.plot(m) for metric in _figures}
+    if len(self.strategies) > 1:
+        jobs['categories'] = self.plot_categories
+    files = [Path(folder) / f'{name}.png' for name in jobs]
+    for file, job in zip(files, jobs.values()):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure = job().figure
+        figure.savefig(file, dpi=120, bbox_inches='tight')
+        plt.close(figure)
+    return files

@@ -29,22 +29,15 @@ class Cloud:
                 f'embeddings have shape {np.shape(embeddings)}. Remedy: one row per product, one '
                 'column per feature'
             )
-        self.source, self.shape, self.held = embeddings, embeddings.shape, None
-        n, width = self.shape
-        self.block = block or max(64, 2**20 // max(width, 1))
-        total = np.zeros(width)
-        for _, x in self.blocks():
-            total += x.sum(0, dtype=np.float64)
+        (n, width), self.source, self.center = embeddings.shape, embeddings, np.float32(0)
+        self.shape, self.block = embeddings.shape, block or max(64, 2**20 // max(width, 1))
+        total = sum((x.sum(0, dtype=np.float64) for _, x in self.blocks()), np.zeros(width))
         self.center = (total / max(n, 1)).astype(np.float32)
         if n * width * 4 <= memory:
-            self.held = (
-                np.concatenate([x - self.center for _, x in self.blocks()])
-                if n
-                else np.zeros(self.shape, np.float32)
-            )
-        self.squares = np.concatenate(
-            [np.einsum('nd,nd->n', x, x) for _, x in self.centred()] or [np.zeros(0, np.float32)]
-        )
+            self.source, self.center = self[np.arange(n)], None  # the points themselves
+        self.squares = np.zeros(n, np.float32)
+        for at, x in self.blocks():
+            self.squares[at] = np.einsum('nd,nd->n', x, x)
         bad = ~np.isfinite(self.squares)
         if bad.any():
             raise ProdclfError(
@@ -55,23 +48,17 @@ class Cloud:
     def __len__(self):
         return self.shape[0]
 
-    def blocks(self):  # slice, (≤ block, D) float32 as stored
+    def __getitem__(self, rows):  # slice or (m,) row numbers -> (m, D) float32 around the mean
+        if self.center is None:
+            return self.source[rows]
+        x = as_floats(np.asarray(self.source[rows])).astype(np.float32, copy=False)
+        x -= self.center
+        return x
+
+    def blocks(self):  # slice, (≤ block, D) float32 around the mean
         for i in range(0, len(self), self.block):
             at = slice(i, min(i + self.block, len(self)))
-            yield at, as_floats(np.asarray(self.source[at])).astype(np.float32, copy=False)
-
-    def centred(self):  # slice, (≤ block, D) float32 around the mean
-        if self.held is None:
-            for at, x in self.blocks():
-                yield at, x - self.center
-        else:
-            for i in range(0, len(self), self.block):
-                yield slice(i, i + self.block), self.held[i : i + self.block]
-
-    def __getitem__(self, rows):  # (m,) row numbers -> (m, D) float32 around the mean
-        if self.held is not None:
-            return self.held[rows]
-        return as_floats(np.asarray(self.source[rows])).astype(np.float32, copy=False) - self.center
+            yield at, self[at]
 
 # %% ../../nbs/active/02_diversity.ipynb #968ef584
 def _squared_distances(
@@ -100,7 +87,7 @@ def nearest(
         np.zeros(len(self), np.int32),
         np.einsum('kd,kd->k', c, c),
     )
-    for at, x in self.centred():
+    for at, x in self.blocks():
         for j in range(0, len(c), chunk):
             d = _squared_distances(x, c[j : j + chunk], self.squares[at], squares[j : j + chunk])
             i = d.argmin(1)
@@ -213,19 +200,18 @@ def _typical_first(
 def leading(
     self: Cloud,
     components: int = 48,  # directions to keep
-    seed: int = 0,  # of the start
-    passes: int = 4,  # over the data
+    seed: int = 0,  # of the sample and the method
+    sample: int = 20_000,  # points that the components are fitted on, at most
 ) -> Cloud:
-    "The cloud on its leading directions; itself if it is not wider"
+    "The cloud on its principal components (Halko et al. 2011); itself if it is not wider"
+    from sklearn.utils.extmath import randomized_svd
+
     n, width = self.shape
     if width <= components or n <= components:
         return self
-    q = rng(seed, 'leading').normal(size=(width, min(width, components + 10))).astype(np.float32)
-    for _ in range(passes):
-        q = np.linalg.qr(sum(x.T @ (x @ q) for _, x in self.centred()))[0]
-    inner = sum((x @ q).T @ (x @ q) for _, x in self.centred())
-    axes = q @ np.linalg.eigh(inner)[1][:, : -components - 1 : -1]  # D,components
-    return Cloud(np.concatenate([x @ axes for _, x in self.centred()]))
+    drawn = np.sort(rng(seed, 'leading').choice(n, min(n, sample), replace=False))
+    axes = randomized_svd(self[drawn], components, n_iter=4, random_state=seed % 2**32)[2].T
+    return Cloud(np.concatenate([x @ axes for _, x in self.blocks()]))  # N,components
 
 # %% ../../nbs/active/02_diversity.ipynb #4f6acfe0
 def coverage(
@@ -333,7 +319,7 @@ def purity_radius(
     "The largest radius at which balls around products hold one cluster each (Yehuda et al. 2022)"
     drawn = np.sort(rng(seed, 'balls').choice(len(cloud), min(balls, len(cloud)), replace=False))
     c, foreign = cloud[drawn], np.full(len(drawn), np.inf, np.float32)
-    for at, x in cloud.centred():
+    for at, x in cloud.blocks():
         d = _squared_distances(x, c, cloud.squares[at], cloud.squares[drawn])
         d[cell[at, None] == cell[drawn]] = np.inf
         foreign = np.minimum(foreign, d.min(0))

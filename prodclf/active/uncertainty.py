@@ -8,7 +8,6 @@ __all__ = ['as_floats', 'BadRow', 'distributions', 'entropy_score', 'least_confi
 
 # %% ../../nbs/active/01_uncertainty.ipynb #53d0cdc8
 import mmap
-from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from ..core import ProdclfError
 from ..data.dataset import uniform
@@ -138,31 +137,13 @@ def _members(several, name):
     return several
 
 # %% ../../nbs/active/01_uncertainty.ipynb #c5353d4b
-def _votes(committee):
-    "Entropy of the first choices in units of log min(M, C)"
-    choices = np.stack([distributions(p).argmax(1) for p in committee])  # M,N
-    share = (choices[:, None] == choices[None]).mean(0)  # M,N: who votes with m
-    return np.abs(np.log(share).mean(0)) / np.log(min(len(choices), committee[0].shape[1]))
-
-
 def committee_score(
     # M arrays (N, C): the probabilities of different models, such as text, image and fused
     committee,
-    kind: str = 'divergence',  # 'divergence', 'votes' or 'consensus'
-) -> np.ndarray:  # (N,) 0 to 1
-    """How much the members disagree (McCallum and Nigam 1998; Dagan and Engelson 1995; Settles
-    2009); raises `BadRow`, or `ProdclfError` for fewer than two members"""
-    _members(committee, 'committee members')
-    if kind == 'divergence':
-        return bald_score(committee)
-    if kind == 'votes':
-        return _votes(committee)
-    if kind == 'consensus':
-        return _entropy(sum(distributions(p) for p in committee) / len(committee))
-    raise ProdclfError(
-        f"no measure of disagreement is called {kind!r}. Remedy: 'divergence', 'votes' or "
-        "'consensus'"
-    )
+) -> np.ndarray:  # (N,) 0 to 1, in the unit of `entropy_score`
+    """How much the members disagree (McCallum and Nigam 1998); raises `BadRow`, or `ProdclfError`
+    for fewer than two members"""
+    return bald_score(_members(committee, 'committee members'))
 
 # %% ../../nbs/active/01_uncertainty.ipynb #2aea6ddf
 def tie_keys(
@@ -238,7 +219,6 @@ def score_rows(
     arrays,
     labeled,  # (N,) bool: rows that are left out
     block: int = None,  # rows at once; None: what fits the processor's cache
-    workers: int = 1,  # threads
 ) -> np.ndarray:  # (N,) float64; minus infinity where labeled
     "The score of every unlabeled row, block by block; raises `ProdclfError` that names the row"
     several = isinstance(arrays, (list, tuple)) or np.ndim(arrays) == 3
@@ -264,25 +244,17 @@ def score_rows(
     np.empty(2**24, np.uint8)
     free = max(1, 2**26 // (block * max(width, 1)))  # blocks between two returns of pages
 
-    def one(a):
+    for k, a in enumerate(range(0, rows, block)):
+        if k % free == 0:
+            _release(members)
         want = np.flatnonzero(~labeled[a : a + block])
         if not len(want):
-            return
-        if a // block % free == 0:
-            _release(members)
+            continue
         taken = [q if len(want) == len(q) else q[want] for q in (p[a : a + block] for p in members)]
         try:
             out[a + want] = score(taken if several else taken[0])
         except BadRow as e:
             raise BadRow(int(a + want[e.row]), e.what) from None
-
-    starts = range(0, rows, block)
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, starts))
-    else:
-        for a in starts:
-            one(a)
     _release(members)
     return out
 
@@ -294,8 +266,7 @@ def top_n(
     labeled,  # (N,) bool
     seed: int = 0,  # decides between equal scores
     block: int = None,  # rows at once; None: what fits the processor's cache
-    workers: int = 1,  # threads
 ) -> np.ndarray:  # (min(n, unlabeled),) int64, the highest score first
     """The `n` unlabeled rows with the highest scores, exactly, in bounded memory; raises
     `ProdclfError` for a bad row, `n` or mask"""
-    return highest(score_rows(score, arrays, labeled, block, workers), n, labeled, seed)
+    return highest(score_rows(score, arrays, labeled, block), n, labeled, seed)

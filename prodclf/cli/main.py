@@ -55,18 +55,10 @@ def _finish(
     for row in extra:
         if row['model'] not in proba:
             results.append(row)
-    fused = results[[r['model'] for r in results].index('fused')]
-    total, shown = len(e.y), len(e.sample_y)
-    summary = (
-        f'This page shows {shown:,} of {total:,} test products, drawn at random, and its figures '
-        'are '
-        f'theirs. On all of them the accuracy is {fused["accuracy"]:.4f} and macro-F1 '
-        f'{fused["macro_f1"]:.4f}; metrics.json has the rest.'
-    )
     with clock('report'):
         report = write_report(
             out / 'report.html',
-            _sampled(results, e, metrics.get('seed', 0)) if shown < total else results,
+            results,
             products=e.sample,
             y=e.sample_y,
             probabilities=proba,
@@ -80,7 +72,7 @@ def _finish(
             ),
             train_sizes=metrics.pop('train_sizes', None),
             choice=metrics.get('choice', ''),
-            summary=summary * (shown < total),
+            total=len(e.y),
         )
         table = category_table(e.y, e.predicted['fused'], predictor.classes)
         table.to_csv(out / 'categories.csv', index=False)
@@ -89,18 +81,6 @@ def _finish(
     )
     show_results(results)
     say(f'report: {report}\nnumbers: {out / "metrics.json"}')
-
-
-def _sampled(results, e, seed) -> list:
-    "The rows of the results with the figures of the sample that the report shows"
-    from prodclf.evaluate.metrics import scores
-
-    groups = e.sample['group'] if 'group' in e.sample else None
-    return [
-        r | scores(e.sample_y, e.sample_proba[r['model']], groups=groups, seed=seed)
-        for r in results
-        if r['model'] in e.sample_proba
-    ]
 
 
 def _parts(split) -> dict:
@@ -226,7 +206,8 @@ def baselines(
 # %% ../../nbs/cli/05_main.ipynb #d2bdf3eb
 def _encoders_of(data, dataset, folder, text, image):
     "Names of encoders for `TrainConfig`, and embeddings that are there already"
-    from prodclf.encoders.embeddings import open_embeddings, stored_embeddings
+    from prodclf.data.dataset import is_prepared
+    from prodclf.encoders.embeddings import open_embeddings
 
     named = text is not None or image is not None
     refuse(
@@ -234,7 +215,8 @@ def _encoders_of(data, dataset, folder, text, image):
         '--embeddings',
         'says which encoders; leave out --text-encoder and --image-encoder',
     )
-    stored = [] if named or dataset.folder is None else stored_embeddings(dataset)
+    there = data / 'embeddings' if is_prepared(data) and not named else data / 'none'
+    stored = [f.parent for f in there.glob('*/embeddings.json')]
     if folder or len(stored) == 1:
         embeddings = open_embeddings(dataset, folder or stored[0])
         say(f'embeddings: {embeddings.folder} ({embeddings!r})')

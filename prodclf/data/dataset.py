@@ -518,7 +518,7 @@ def open_image(
     self: ProductDataset,
     row: int,  # of a product with a picture
 ) -> Image.Image:
-    "The picture of a product, upright RGB; raises `PictureError` when it cannot be read"
+    "The picture of a product, upright RGB; raises `ImageError` when it cannot be read"
     return load_image(self.take([row], ['image']).image[0])
 
 

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np, pandas as pd
+from fastcore.basics import patch
 from scipy import stats
 from scipy.sparse import coo_array
 from scipy.special import ndtr, ndtri, softmax
@@ -325,30 +326,34 @@ class Scorer:
         self.n += n
         return self
 
-    def row(
-        self,
-        n: int = 1000,  # draws of blocks
-    ) -> dict:
-        """accuracy and macro_f1 (each with _low and _high, 95 %), top5, ece, log_loss and
-        hierarchical_f1 (NaN without paths); raises `ProdclfError` when nothing was added"""
-        if not self.n:
-            check_codes([])
-        found, resampled = {}, self.blocks.resampled(n, self.seed)
-        for name, value in self.blocks.observed().items():
-            half = _half_width(resampled[name], value)
-            ends = {f'{name}_low': max(value - half, 0.0), f'{name}_high': min(value + half, 1.0)}
-            found |= {name: value} | ends
-        _, confidence, right = self.calibration
-        gap = float(np.abs(confidence - right).sum())
-        found |= dict(top5=self.top5 / self.n, ece=gap / self.n, log_loss=self.loss / self.n)
-        return found | dict(hierarchical_f1=self._hierarchical_f1())
+# %% ../../nbs/evaluate/01_metrics.ipynb #e6602387
+@patch
+def row(
+    self: Scorer,
+    n: int = 1000,  # draws of blocks
+) -> dict:
+    """accuracy and macro_f1 (each with _low and _high, 95 %), top5, ece, log_loss and
+    hierarchical_f1 (NaN without paths); raises `ProdclfError` when nothing was added"""
+    if not self.n:
+        check_codes([])
+    found, resampled = {}, self.blocks.resampled(n, self.seed)
+    for name, value in self.blocks.observed().items():
+        half = _half_width(resampled[name], value)
+        ends = {f'{name}_low': max(value - half, 0.0), f'{name}_high': min(value + half, 1.0)}
+        found |= {name: value} | ends
+    _, confidence, right = self.calibration
+    gap = float(np.abs(confidence - right).sum())
+    found |= dict(top5=self.top5 / self.n, ece=gap / self.n, log_loss=self.loss / self.n)
+    return found | dict(hierarchical_f1=self._hierarchical_f1())
 
-    def _hierarchical_f1(self) -> float:
-        if self.paths is None:
-            return float('nan')
-        pairs = self.pairs.tocoo()
-        true, pred = ([self.paths[c] for c in codes] for codes in pairs.coords)
-        return _pooled_f1(zip(true, pred, pairs.data.tolist()))
+
+@patch
+def _hierarchical_f1(self: Scorer) -> float:
+    if self.paths is None:
+        return float('nan')
+    pairs = self.pairs.tocoo()
+    true, pred = ([self.paths[c] for c in codes] for codes in pairs.coords)
+    return _pooled_f1(zip(true, pred, pairs.data.tolist()))
 
 
 def scores(

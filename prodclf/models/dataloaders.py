@@ -398,7 +398,7 @@ def product_dataloaders(
         if not len(part):
             raise ProdclfError(f'there are no {name} products. Remedy: pass at least one')
     vocab = train.classes() if vocab is None else list(vocab)
-    encoders = make_encoders(text, image, products=train, seed=seed)
+    encoders = make_encoders(train, text, image, frozen=False, seed=seed)
     reader = ProductReader(train, valid, **encoders, memory=memory)
     tfms = augment or []
     if augment is True:

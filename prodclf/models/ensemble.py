@@ -8,7 +8,6 @@ __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 
            'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -82,7 +81,12 @@ class HeadMember:
         return np.where(self.has_view(inputs)[:, None], log_softmax(self.logits(inputs), 1), np.nan)
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
-        "What `load_member` needs"
+        "What `load_member` needs; raises `ProdclfError` for a head that does not say how it is built"
+        if getattr(self.head, 'config', None) is None:
+            raise ProdclfError(
+                f'{type(self.head).__name__} does not say how it is built and cannot be saved. Remedy: '
+                'register_fusion, and name it'
+            )
         tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
         return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
 
@@ -93,8 +97,7 @@ class HeadMember:
         arrays: dict,  # its arrays
     ):
         "The member that `state` described"
-        config = dict(about['config'])
-        head = fusion_head(config.pop('name'), config.pop('dims'), config.pop('classes'), **config)
+        head = fusion_head(**about['config'])
         head.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
         return cls(head.eval().requires_grad_(False), about['views'])
 
@@ -283,7 +286,6 @@ def crossfit(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # folds and judged rows
     text: str = 'folds',  # what the progress bar says
-    threads: int = 1,  # folds at a time
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
@@ -298,10 +300,7 @@ def crossfit(
         return member
 
     jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    with ThreadPoolExecutor(threads) as pool:
-        done = pool.map(one, jobs) if threads > 1 else map(one, jobs)
-        member = [m for m in progress(done, len(jobs), text, 'fit')][-1]
-    return member, out
+    return [one(fold) for fold in progress(jobs, len(jobs), text, 'fit')][-1], out
 
 # %% ../../nbs/models/14_ensemble.ipynb #77158170
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}
@@ -452,7 +451,7 @@ def crossfit_svm(
         model = fit_linear(data.words, data.y, rows, data.n_classes, solver=plan.solver, seed=seed)
         return SparseMember(model)
 
-    found = crossfit(fit, data, plan, 'linear SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'linear SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 
@@ -475,7 +474,7 @@ def crossfit_joint(
         head = HeadMember(linear_head(scalers, dense, model.bias), views)
         return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
-    found = crossfit(fit, data, plan, 'joint SVM', 2 if plan.solver == 'exact' else 1)
+    found = crossfit(fit, data, plan, 'joint SVM')
     return _calibrate(*found, data.y[plan.judged])
 
 # %% ../../nbs/models/14_ensemble.ipynb #377310f1

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, write_json
-from ..encoders.embeddings import load_encoder
+from ..encoders.registry import load_encoder
 from .blending import Blend
 from .ensemble import Inputs, load_member
 from .sparse_text import TextVectorizer

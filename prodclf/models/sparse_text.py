@@ -5,9 +5,8 @@
 # %% auto #0
 __all__ = ['hash_columns', 'TextVectorizer', 'TextRows', 'NoWords', 'count_texts', 'SparseTextModel']
 
-# %% ../../nbs/models/10_sparse_text.ipynb #70438527
-import json, shutil, tempfile, threading, time, weakref
-from functools import cached_property
+# %% ../../nbs/models/10_sparse_text.ipynb #8f09d08e
+import shutil, tempfile, threading, time, weakref
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,12 @@ from scipy import sparse
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
-from ..core import ProdclfError, process_map, progress, usable_cores, write_json
+from ..core import ProdclfError, process_map, progress, usable_cores
 from ..data.dataset import ProductDataset, check_rows
 from .solvers import LinearModel, SparseRows, load_arrays, save_arrays
 
-# %% ../../nbs/models/10_sparse_text.ipynb #92abb46a
+# %% ../../nbs/models/10_sparse_text.ipynb #b5c8369c
 hash_columns = 2**22  # columns that words are hashed into
-
-
-def _as_texts(values):
-    "Strings, the empty one where a product has no text"
-    return [v if isinstance(v, str) else '' if pd.isna(v) else str(v) for v in values]
 
 
 def _hash_counts(
@@ -35,13 +29,13 @@ def _hash_counts(
     chars=None,  # (shortest, longest) letter n-gram to count as well
 ) -> sparse.csr_matrix:  # (N, hash_columns), or twice as many columns with `chars`
     "How often each word and word pair occurs, by hashed column"
-    kinds = [dict(ngram_range=(1, 2))]
-    if chars:
-        kinds.append(dict(analyzer='char_wb', ngram_range=tuple(chars)))
     common = dict(n_features=hash_columns, alternate_sign=False, norm=None, dtype=np.float32)
-    texts = _as_texts(texts)
-    counts = [HashingVectorizer(**common, **kind).transform(texts) for kind in kinds]
-    return counts[0] if len(counts) == 1 else sparse.hstack(counts, format='csr')
+    texts = ['' if pd.isna(t) else str(t) for t in texts]
+    words = HashingVectorizer(ngram_range=(1, 2), **common).transform(texts)
+    if not chars:
+        return words
+    letters = HashingVectorizer(analyzer='char_wb', ngram_range=tuple(chars), **common)
+    return sparse.hstack([words, letters.transform(texts)], format='csr')
 
 # %% ../../nbs/models/10_sparse_text.ipynb #8e2c13a2
 class TextVectorizer:
@@ -88,7 +82,7 @@ class TextVectorizer:
             )
         return cls(columns, idf, about['chars'])
 
-# %% ../../nbs/models/10_sparse_text.ipynb #25181e09
+# %% ../../nbs/models/10_sparse_text.ipynb #9bc230e9
 @patch
 def tfidf(
     self: TextVectorizer,
@@ -99,9 +93,8 @@ def tfidf(
     known = at >= 0
     at, ends = at[known], np.r_[0, np.cumsum(known)][counts.indptr].astype(np.int32)
     values = (1 + np.log(counts.data[known])) * self.idf[at]
-    return normalize(
-        sparse.csr_matrix((values, at, ends), shape=(counts.shape[0], len(self))), copy=False
-    )
+    x = sparse.csr_matrix((values, at, ends), shape=(counts.shape[0], len(self)))
+    return normalize(x, copy=False) if len(ends) > 1 else x
 
 
 @patch
@@ -161,7 +154,7 @@ class _Numbers:
             self.parts = [np.concatenate(self.parts)]
         return self.parts[0][some]
 
-# %% ../../nbs/models/10_sparse_text.ipynb #cce526b5
+# %% ../../nbs/models/10_sparse_text.ipynb #e5f30773
 class TextRows(SparseRows):
     "The words of N texts, counted once; TF-IDF rows of any of them on demand"
 
@@ -183,31 +176,22 @@ class TextRows(SparseRows):
         where = 'in memory' if self.columns.file is None else 'on disk'
         return f'{len(self):,} texts of {self.ends[-1]:,} counts {where}, {self.vectorizer}'
 
-    @cached_property
-    def has_view(self) -> np.ndarray:  # (N,) bool
-        "Whether each text has a known word"
-        found = [np.zeros(0, bool)]
-        for ends in (self.ends[a : a + 65_537] for a in range(0, len(self), 65_536)):
-            known = self.vectorizer._place[self.columns[ends[0] : ends[-1]]] >= 0
-            found.append(np.diff(np.r_[0, np.cumsum(known)][ends - ends[0]]) > 0)
-        return np.concatenate(found)
-
-# %% ../../nbs/models/10_sparse_text.ipynb #b77cb8b4
+# %% ../../nbs/models/10_sparse_text.ipynb #48baaeaf
 @patch
 def _read(
     self: TextRows,
     rows,  # row numbers, rising
 ) -> sparse.csr_matrix:  # (len(rows), hash_columns)
     "The counts of some texts; those that lie near each other are read together"
-    cuts = np.flatnonzero(np.diff(rows) > 16) + 1
-    starts, stops = rows[np.r_[0, cuts]], rows[np.r_[cuts, len(rows)] - 1] + 1
-    found = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops)])
-    spans = [slice(self.ends[a], self.ends[b]) for a, b in zip(starts, stops)]
-    columns, counts = (np.concatenate([v[s] for s in spans]) for v in (self.columns, self.counts))
+    runs = np.split(rows, np.flatnonzero(np.diff(rows) > 8) + 1)
+    spans = [(0, 0), *((run[0], run[-1] + 1) for run in runs if len(run))]
+    found = np.concatenate([np.arange(*span) for span in spans])
     ends = np.r_[0, np.cumsum(self.ends[found + 1] - self.ends[found])].astype(np.int32)
-    width = len(self.vectorizer._place)
-    x = sparse.csr_matrix((counts.astype(np.float32), columns, ends), shape=(len(found), width))
-    return x if np.array_equal(found, rows) else x[np.searchsorted(found, rows)]
+    parts = [slice(self.ends[a], self.ends[b]) for a, b in spans]
+    columns, counts = (np.concatenate([v[p] for p in parts]) for v in (self.columns, self.counts))
+    values, width = counts.astype(np.float32), len(self.vectorizer._place)
+    x = sparse.csr_matrix((values, columns, ends), shape=(len(found), width))
+    return x[np.searchsorted(found, rows)]
 
 
 @patch
@@ -218,10 +202,7 @@ def take(
     "TF-IDF rows of some texts, in the order asked"
     rows = check_rows(rows, len(self))
     order = np.argsort(rows, kind='stable')
-    some = (rows[order[i : i + 4096]] for i in range(0, len(rows), 4096))
-    found = [self.vectorizer.tfidf(self._read(r)) for r in some]
-    x = sparse.vstack(found, format='csr') if found else sparse.csr_matrix((0, self.shape[1]))
-    return x if (np.diff(order) > 0).all() else x[np.argsort(order)]
+    return self.vectorizer.tfidf(self._read(rows[order]))[np.argsort(order)]
 
 # %% ../../nbs/models/10_sparse_text.ipynb #3964b8ff
 class NoWords(ProdclfError):
@@ -247,7 +228,7 @@ def _count_block(
     seconds = time.perf_counter() - began
     return x.indices, counts, np.diff(x.indptr), used, products, seconds
 
-# %% ../../nbs/models/10_sparse_text.ipynb #8dedfee4
+# %% ../../nbs/models/10_sparse_text.ipynb #09145440
 def count_texts(
     data,  # a ProductDataset, a product table, or a list of texts, NaN or None where missing
     rows=None,  # (N,) mask or numbers of the training texts, which teach idf; None: all
@@ -262,7 +243,7 @@ def count_texts(
 
     if not isinstance(data, ProductDataset):
         table = isinstance(data, pd.DataFrame)
-        data = ProductDataset(data if table else pd.DataFrame({'text': _as_texts(data)}))
+        data = ProductDataset(data if table else pd.DataFrame({'text': list(data)}))
     n, size, large = len(data), 8192, len(data) > 200_000
     learn = np.zeros(n, bool)
     learn[slice(None) if rows is None else check_rows(rows, n)] = True
@@ -289,7 +270,7 @@ def count_texts(
     found.vectorizer = TextVectorizer.commonest(df, learn.sum(), n_classes, memory, chars)
     return found
 
-# %% ../../nbs/models/10_sparse_text.ipynb #7b363356
+# %% ../../nbs/models/10_sparse_text.ipynb #35cff287
 class SparseTextModel:
     "Texts in, probabilities out: a vectorizer and a linear model, stored without a pickle"
 
@@ -308,11 +289,9 @@ class SparseTextModel:
         self,
         folder,  # made when missing
     ) -> Path:  # the folder
-        "Write vectorizer.safetensors, linear.safetensors and classes.json"
+        "Write vectorizer.safetensors and linear.safetensors"
         self.vectorizer.save(folder)
-        self.model.save(folder)
-        write_json(Path(folder) / 'classes.json', self.classes)
-        return Path(folder)
+        return self.model.save(folder, classes=self.classes)
 
     @classmethod
     def load(
@@ -321,13 +300,7 @@ class SparseTextModel:
     ) -> 'SparseTextModel':
         "Read a model; raises `ProdclfError` when a file is missing, damaged or of another model"
         vectorizer, model = TextVectorizer.load(folder), LinearModel.load(folder)
-        try:
-            classes = json.loads((Path(folder) / 'classes.json').read_text(encoding='utf-8'))
-        except (OSError, ValueError) as e:
-            raise ProdclfError(
-                f'{Path(folder).name}/classes.json is missing or damaged ({type(e).__name__}). '
-                'Remedy: copy the folder again'
-            ) from None
+        classes = load_arrays(folder, 'linear')[0].get('classes', [])
         if model.weights.shape != (len(vectorizer), len(classes)):
             raise ProdclfError(
                 f'the files of {Path(folder).name!r} do not belong together: {len(vectorizer):,} '

@@ -14,8 +14,9 @@ import numpy as np, pandas as pd
 from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
 from ..data.splits import split_rows
-from ..encoders.embeddings import embed, make_encoders
-from ..evaluate.errors import wilson
+from ..encoders.embeddings import embed
+from ..encoders.registry import make_encoders
+from ..evaluate.calibration import threshold_table
 from ..evaluate.metrics import Scorer, compare_paired
 from ..models.blending import Blend, choose, fit_blend, flatten_blend
 from ..models.ensemble import HeadMember, TrainingData, crossfit_svm, fit_recipe, plan_recipe
@@ -31,14 +32,14 @@ class TrainConfig:
     mode: str = None
     text: object = 'distilbert-base-uncased'  # name, folder or object of an encoder; None: no text
     image: object = 'resnet50'  # name, folder or object of an encoder; None: no images
-    image_weights: str = 'hub'  # 'hub', or a file with the weights of the image encoder
+    image_weights: str = None  # file with the weights of the image encoder; default: from its hub
     fusion: str = 'auto'  # 'auto', 'blend', or the name of a fusion head
     solver: str = 'auto'  # of the linear members: 'exact', 'streamed', 'auto' by size
     epochs: int = None  # of networks; default: as `default_schedule` says
     batch_size: int = None  # of networks; default 64, for heads on frozen vectors 256
     loss: str = None  # of networks: 'ce' (default), 'balanced' or 'logit_adjusted'
     skip_single: bool = False  # finetune: no text-only and image-only networks
-    max_length: int = 64  # tokens of a text that a network reads
+    max_length: int = None  # tokens of a text that a network reads; default: 64
     image_size: int = None  # pixels of an image's side; default: what the encoder was trained with
     precision: str = 'fp32'  # in which frozen encoders run: 'fp32' or 'bf16'
     min_count: int = 10  # products a category must have
@@ -142,10 +143,9 @@ class TrainRows:
         sizes = [
             f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))
         ]
-        idle = (self.split < 0).sum()
-        return f'{len(self.classes):,} categories; {", ".join(sizes)}' + f'; {idle:,} not used' * (
-            idle > 0
-        )
+        idle = int((self.split < 0).sum())
+        unused = f'; {idle:,} not used' if idle else ''
+        return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
 @dataclass
@@ -272,17 +272,11 @@ def _views(dataset, config) -> dict:
     return found
 
 
-def _encoders(dataset, config) -> dict:
-    "The encoders of the views that the catalog has"
-    return make_encoders(
-        dataset,
-        **_views(dataset, config),
-        image_weights=config.image_weights,
-        max_length=config.max_length,
-        image_size=config.image_size,
-        frozen=config.mode == 'frozen',
-        seed=config.seed,
-    )
+def _encoder_options(views, config) -> dict:
+    "Options of the encoders that were given"
+    given = dict(text=['max_length'], image=['image_weights', 'image_size'])
+    found = {k: getattr(config, k) for view in views for k in given[view]}
+    return {k: v for k, v in found.items() if v is not None}
 
 
 def training_data(
@@ -295,11 +289,11 @@ def training_data(
     "Vectors and TF-IDF rows of a catalog: encoded once, cached"
     dataset, words = rows.dataset, None
     if embeddings is None:
-        encoders = _encoders(dataset, config)
-        for view, encoder in encoders.items():
-            with clock(f'encode {view}'):
-                embed(dataset, **{view: encoder}, precision=config.precision, **options)
-        embeddings = embed(dataset, **encoders, precision=config.precision, **options)
+        views = _views(dataset, config)
+        options |= _encoder_options(views, config)
+        embeddings = embed(dataset, **views, precision=config.precision, **options)
+    for view, stats in embeddings.stats.items():
+        clock.steps[f'encode {view}'] = stats.seconds
     if dataset.has('text'):
         with clock('linear_svm'):
             words = count_texts(dataset, rows.learn, len(rows.classes))
@@ -466,7 +460,9 @@ def _train_finetuned(rows, config, clock, **options):
         raise ProdclfError(
             'the valid part is too small. Remedy: more products, or a larger --valid-size'
         )
-    encoders = _encoders(rows.dataset, config)
+    views = _views(rows.dataset, config)
+    options_of = _encoder_options(views, config)
+    encoders = make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options_of)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     network, members, kept, curves = _train_networks(rows, watched, config, encoders, clock)
     alone()
@@ -509,18 +505,6 @@ def _compare(evaluation, groups, seed) -> dict:
         for f in ('accuracy', 'macro_f1')
     }
     return dict(model=best, **found)
-
-
-def _confidence_table(e: Evaluation) -> list:
-    "How many products are decided at each threshold, and how often they are right"
-    right, found = e.predicted['fused'] == e.y, []
-    for threshold in (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
-        kept = e.confidence >= threshold
-        if kept.any():
-            low, high = wilson(right[kept].sum(), kept.sum())
-            shares = dict(coverage=kept.mean(), accuracy=right[kept].mean())
-            found.append(dict(threshold=threshold, **shares, accuracy_low=low, accuracy_high=high))
-    return found
 
 
 def _fit_seconds(predictor, steps) -> dict:
@@ -577,6 +561,7 @@ def train_classifier(
         e = evaluate_model(
             predictor, rows.dataset, rows.test, training.data, seconds, seed=config.seed
         )
-    predictor.notes |= dict(results=e.results, confidence=_confidence_table(e))
+    sure = threshold_table(e.sample_y, e.sample_proba['fused'], groups=e.sample['group'])
+    predictor.notes |= dict(results=e.results, confidence=sure.to_dict('records'))
     training.evaluation, training.against = e, _compare(e, rows.groups[rows.test], config.seed)
     return training

@@ -13,8 +13,8 @@ from fastcore.basics import patch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from ..core import Clock, ProdclfError
-from ..data.catalog import find_column
 from ..data.dataset import ProductDataset
+from ..data.tables import choose_columns
 from ..data.text import cell_text, clean_text, join_texts
 from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
@@ -39,35 +39,25 @@ def product_table(
                 'texts'
             )
         X, text = pd.DataFrame(dict(text=values)), ['text']
-    names, N = list(X.columns), len(X)
-    if text is None:
-        text = [c for c in ('title', 'description', 'text') if c in names][:2]
-    text = [text] if isinstance(text, str) else list(text)
-    cells = {c: X[find_column(names, c, 'text', 'X')] for c in text}
-    cleaned = [
-        [clean_text(cell_text(v) or '') or None for v in column] for column in cells.values()
-    ]
-    if image is None and not text:
-        raise ProdclfError(
-            f'nothing to read in the columns {", ".join(map(str, names))}. Remedy: text=[…] or '
-            'image=…'
-        )
+    N, no = len(X), dict.fromkeys(('title', 'label', 'id', 'split'), 'none')
+    asked = dict(image=image, group=group, path=path)
+    asked = {k: v if v is not None else 'none' for k, v in asked.items()}
+    found = choose_columns(list(X.columns), 'X', False, text=text, **asked, **no)
+    cleaned = [[clean_text(cell_text(v) or '') or None for v in X[c]] for c in found.text]
 
-    def column(name, role):
-        if name is None:
-            return [None] * N
-        return [cell_text(v) for v in X[find_column(names, name, role, 'X')]]
+    def column(name):
+        return [None] * N if name is None else [cell_text(v) for v in X[name]]
 
     joined = [join_texts(parts) for parts in zip(*cleaned)] if cleaned else [None] * N
-    images = column(image, 'image')
+    images = column(found.image)
     roles = dict(
         id=[str(i) for i in range(N)],
         title=cleaned[0] if cleaned else [None] * N,
         text=joined,
         image=[v if v and Path(v).is_file() else None for v in images],
         label=[None] * N if labels is None else list(labels),
-        path=column(path, 'path'),
-        group=[g or f'row {i}' for i, g in enumerate(column(group, 'group'))],
+        path=column(found.path),
+        group=[g or f'row {i}' for i, g in enumerate(column(found.group))],
     )
     if any(images) and not any(roles['image']):
         first = next(v for v in images if v)
@@ -96,7 +86,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         epochs=None,  # of networks
         batch_size=None,  # of networks
         loss=None,  # of networks: 'ce', 'balanced', 'logit_adjusted'
-        max_length=64,  # tokens of a text that a network reads
+        max_length=None,  # tokens of a text that a network reads; default: 64
         image_size=None,  # pixels; default: what the encoder was trained with
         random_state=0,  # of everything
     ):
@@ -260,6 +250,6 @@ def _write(file, results, products, y, proba, training, summary):
         classes=training.predictor.classes,
         curves=training.curves or None,
         data=data,
-        summary=summary,
+        notes=[summary] if summary else [],
         choice=training.choice,
     )
