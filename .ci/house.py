@@ -178,7 +178,7 @@ def check_chapters() -> list:
     return faults
 
 
-longest_cell = 60   # lines of an export cell, one statement and one parameter a line
+longest_cell = 80   # lines of an export cell, one statement and one parameter a line
 
 
 def two_statements(line: str) -> bool:
@@ -205,7 +205,7 @@ def check_package() -> list:
         faults.append(f"{file.relative_to(root)}:{row}: {f['code']} {f['message']}")
     owner = {}
     for file in sorted((root/'prodclf').rglob('*.py')):
-        if file.name == '_modidx.py': continue
+        if file.name in ('_modidx.py', 'all.py'): continue
         text, name = file.read_text(encoding='utf-8'), file.relative_to(root).as_posix()
         if len(text.splitlines()) > 600: faults.append(f'{name}: {len(text.splitlines())} lines, over 600')
         for public in public_names(text):

@@ -142,7 +142,8 @@ def fit_streamed(
                 yield x[at], y[rows[at]]
 
     n = len(known)
-    return fit_logistic_streamed(batches, n, z.shape[1], classes, l2, batch_size=batch)
+    epochs = max(3, 1000 * batch // n)  # three times over all labels, or a thousand steps
+    return fit_logistic_streamed(batches, n, z.shape[1], classes, l2, epochs, 0.2, batch)
 
 
 def head_probabilities(

@@ -49,7 +49,7 @@ class _Dealer:
         self.have[c, part] += n
         self.balance += n.sum() * (self.shares - (np.arange(len(self.shares)) == part))
 
-# %% ../../nbs/data/10_splits.ipynb #87b98631
+# %% ../../nbs/data/10_splits.ipynb #ba31a12c
 def _deal(
     self: _Dealer,
     groups,  # of one category and one size, in shuffled order
@@ -129,7 +129,7 @@ def _anchor(dealer: _Dealer, mixed, pure, sure: int):
         if dealer.have[dealer.label[i], sure] == 0 and dealer.part[dealer.group[i]] < 0:
             dealer.place(dealer.group[i], sure)
 
-# %% ../../nbs/data/10_splits.ipynb #cbb83b71
+# %% ../../nbs/data/10_splits.ipynb #eab5e788
 def split_rows(
     codes,  # (N,) category numbers; -1: not used
     groups,  # (N,) integers: rows of one group stay together
@@ -138,8 +138,8 @@ def split_rows(
     valid_size: float = 0.15,  # share of all products
     seed: int = 0,  # chance decides between equals
 ) -> np.ndarray:  # (N,) int8: 0 train, 1 valid, 2 test; -1 for rows that are not used
-    """Stratified by category, groups kept whole; raises `ProdclfError` when shares or rows leave nothing
-    for train"""
+    """Stratified by category, groups kept whole; raises `ProdclfError` when shares or rows leave
+    nothing for train"""
     shares = np.array([1 - test_size - valid_size, valid_size, test_size])
     if not (0 <= test_size < 1 and 0 <= valid_size < 1 and shares[0] > 0):
         raise ProdclfError(

@@ -154,7 +154,7 @@ _shapes = dict(
 
 
 def outline(
-    text: str,  # 'poly' or 'blob' or 'curve' X Y X Y …, 'oval' X Y RX RY, 'box' X0 Y0 X1 Y1 RADIUS
+    text: str,  # 'poly', 'blob' or 'curve' X Y X Y …, 'oval' X Y RX RY, 'box' X0 Y0 X1 Y1 RADIUS
 ) -> list:  # of (x, y)
     "The points of a shape; an oval may end in two angles, its arc in degrees"
     kind, *numbers = text.split()

@@ -37,9 +37,10 @@ _fields = ['id', 'title', 'description', 'category', 'category_path', 'image']
 _always = {
     'duplicate id': 'duplicate id',
     'no label': 'no label',
-    'no words': 'neither text nor picture',
+    'no words': 'neither text nor image',
 }
-_json = {'broken line': 'not JSON', 'wrong type': 'wrong type', 'missing id': 'missing field'}
+_broken = {'broken line': 'malformed row'}
+_json = _broken | {'wrong type': 'wrong type', 'missing id': 'missing field'}
 _review = dict(
     main_category='@department@',
     title='@title@',
@@ -74,7 +75,6 @@ _listing = dict(
 # %% ../../nbs/sample/05_generated.ipynb #79091bf0
 _names = dict(title='item_name', text='bullet_point', id='item_id')
 _listings, _lines = 'listings/metadata/listings_{}.json', 'meta_Generated_{}.jsonl'
-_broken = {'broken line': 'malformed row'}
 forms = {
     'amazon-reviews': _Form(_review, _lines, _json | _always, id='parent_asin', files=False),
     'abo': _Form(_listing, _listings, _json | _always, **_names),

@@ -467,7 +467,7 @@ def write_sample(
     seed: int = 0,  # the shop's seed
     dirt: float = 0.0,  # share of the rows that get a fault, 0..1
     size: int = 96,  # pixels
-) -> pd.DataFrame:  # columns row (1-based), id, fault, set_aside
+) -> pd.DataFrame:  # columns row (of the file, whose header is row 1), id, fault, set_aside
     """Write a shop as a CSV file with a folder of images and return the record of its faults;
     raises `ProdclfError` for a share out of bounds"""
     if not 0 <= dirt < 1:
@@ -490,7 +490,7 @@ def write_sample(
     dice, record = Dice(seed, 'dirt'), []
     for i, fault in zip(sorted(dice.sample(range(1, n), round(n * dirt))), list(faults) * n):
         _spoil(rows[i], fault, images, product_image(i, seed, size), dice)
-        record.append((i + 1, ps[i]['id'], fault, faults[fault]))
+        record.append((i + 2, ps[i]['id'], fault, faults[fault]))
     with atomic_path(Path(folder) / 'products.csv') as part:
         pd.DataFrame(rows).to_csv(part, index=False)
     return pd.DataFrame(record, columns=['row', 'id', 'fault', 'set_aside'])
