@@ -6,9 +6,10 @@
 __all__ = ['SparseRows', 'save_arrays', 'load_arrays', 'LogitModel', 'LinearModel', 'choose_solver', 'class_shares', 'fit_linear',
            'fit_naive_bayes']
 
-# %% ../../nbs/models/09_solvers.ipynb #bf13a428
+# %% ../../nbs/models/09_solvers.ipynb #050cdbd3
 import json
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ class LogitModel:
             self.temperature = fit_temperature(np.concatenate(logits), np.concatenate(codes))
         return self
 
-# %% ../../nbs/models/09_solvers.ipynb #80b3b4de
+# %% ../../nbs/models/09_solvers.ipynb #5898944b
 class LinearModel(LogitModel):
     "Logits = sparse rows × weights + bias"
 
@@ -160,9 +161,6 @@ class LinearModel(LogitModel):
         self.weights, self.bias = np.asarray(weights, np.float32), np.asarray(bias, np.float32)
         for i in range(0, len(self.weights), 4096):
             self.weights[i : i + 4096] = self.weights[i : i + 4096].astype(np.float16)
-
-    def __repr__(self):
-        return f'LinearModel({self.weights.shape[0]:,} columns, {len(self.bias)} categories)'
 
     def logits(
         self,
@@ -286,7 +284,7 @@ def class_shares(
         )
     return (counts / len(rows)).astype(np.float32)
 
-# %% ../../nbs/models/09_solvers.ipynb #1c5b0123
+# %% ../../nbs/models/09_solvers.ipynb #b59a9475
 def fit_linear(
     x,  # rows: anything with `shape`, `take(rows)` and `batches(rows, …)`, such as `SparseRows`
     y,  # (N,) category numbers
@@ -301,10 +299,15 @@ def fit_linear(
 ) -> LinearModel:
     "A linear model of some rows; raises `ProdclfError` for fewer than two categories"
     rows = check_rows(rows, x.shape[0])
-    prior = class_shares(y, rows, n_classes)
-    bias = -np.ones_like(prior) if loss == 'hinge' else np.log(np.maximum(prior, 1e-7))
     if solver == 'auto':
         solver = choose_solver(len(rows), n_classes)
+    if (loss, solver) not in product(('hinge', 'log_loss'), ('exact', 'streamed')):
+        raise ProdclfError(
+            f'loss={loss!r}, solver={solver!r}. Remedy: loss hinge or log_loss, solver exact, '
+            'streamed or auto'
+        )
+    prior = class_shares(y, rows, n_classes)
+    bias = -np.ones_like(prior) if loss == 'hinge' else np.log(np.maximum(prior, 1e-7))
     if solver == 'exact':
         weights = _solve_exactly(x.take(rows), y[rows], bias, loss, C, class_weight, seed)
     else:
