@@ -6,7 +6,7 @@
 __all__ = ['find_ids', 'Pool', 'nearest']
 
 # %% ../../nbs/active/05_pool.ipynb #3997ac46
-import difflib, zlib
+import difflib
 from datetime import datetime, timezone
 
 import numpy as np
@@ -33,10 +33,10 @@ def find_ids(
 
 
 def _fingerprint(ids) -> str:
-    "The same for the same ids in any order: their number, and sums of their CRC-32 and its square"
-    blocks = (ids[k : k + 65536].tolist() for k in range(0, len(ids), 65536))
-    crc = np.fromiter((zlib.crc32(i.encode()) for b in blocks for i in b), np.uint64, len(ids))
-    return f'{len(crc)}-{int(crc.sum()) % 2**64:016x}-{int((crc * crc).sum()) % 2**64:016x}'
+    "The same for the same ids in any order: their number, and sums of their hashes and the squares"
+    blocks = (np.asarray(ids[k : k + 65536], object) for k in range(0, len(ids), 65536))
+    hashes = np.concatenate([pd.util.hash_array(b, categorize=False) for b in blocks])
+    return f'{len(hashes)}-{int(hashes.sum()):016x}-{int((hashes * hashes).sum()):016x}'
 
 # %% ../../nbs/active/05_pool.ipynb #d71ebacb
 _acts = ('answer', 'skip', 'correct')  # what can be undone

@@ -49,7 +49,10 @@ def product_frame(
     columns: dict,  # role -> list of strings or None
 ) -> pd.DataFrame:
     "The product table in its fixed column order, missing values as NaN"
-    return pd.DataFrame({c: pd.Series(columns[c], dtype='str') for c in product_columns})
+    import pyarrow as pa
+
+    held = {c: pa.array(columns[c], pa.large_string(), from_pandas=True) for c in product_columns}
+    return pd.DataFrame({c: pd.array(v, dtype='str') for c, v in held.items()}, copy=False)
 
 # %% ../../nbs/data/07_catalog.ipynb #8b08b4a3
 @dataclass
@@ -115,7 +118,7 @@ def table_adapter(
     """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where
     files are named, there is no folder, and no row before had an address on the web"""
     title, text, image, label, path, group, id, split = columns
-    unnamed, on_the_web = 'row-{}' if id else '{}', []
+    unnamed, on_the_web, is_first = 'row-{}' if id else '{}', [], text[:1] == (title,)
 
     def adapt(record):
         get = record.get
@@ -127,15 +130,16 @@ def table_adapter(
             )
         if folder is None and is_address(found):
             on_the_web.append(True)
+        texts = [cell_text(get(c)) for c in text]
         return {
             'id': get(id),
             'unnamed': unnamed,
-            'title': cell_text(get(title)),
-            'texts': [cell_text(get(c)) for c in text],
+            'title': texts[0] if is_first else cell_text(get(title)),
+            'texts': texts,
             'label': cell_text(get(label)),
             'path': get(path),
-            'group': cell_text(get(group)),
-            'split': cell_text(get(split)),
+            'group': cell_text(get(group)) if group else None,
+            'split': cell_text(get(split)) if split else None,
             'image': found,
             'data': data,
             'trouble': trouble,
