@@ -120,9 +120,9 @@ def savings(
     against: str = 'random',  # the strategy to compare with
     level: float = 0.95,  # of the interval
 ) -> pd.DataFrame:  # strategy, target, metric, labels, random_labels, saved, low, high, seeds, …
-    """The share of labels saved against a random choice, with its t interval over `seeds` paired
-    runs, and whether it is `at_least` so much and labels are `interpolated`; NaN where a run did not
-    reach the target"""
+    """The share of labels saved against a random choice, with its t interval over so many `seeds`,
+    whether it is `at_least` so much, and whether labels are `interpolated`; NaN where a run did
+    not reach the target"""
     need = self.needed(target, metric).pivot(index='seed', columns='strategy')
     if against not in need['labels']:
         raise ProdclfError(
