@@ -168,7 +168,7 @@ def check_chapters() -> list:
                 if mine is not None and parts[mine[0]] in no_torch and re.search(r'^(import|from) (torch|fastai|transformers|torchvision)\b', source, re.M): faults.append(f'{name}: imports torch or its kin at the top, in a part that does without')
             elif mixes_imports(source): faults.append(f'{name}: a cell mixes imports with other code: {source.splitlines()[0][:60]}')
             if re.search(r'#\|\s*skip_exec', source): faults.append(f'{name}: skip_exec is never used here')
-            if any(two_statements(line) for line in source.splitlines()): faults.append(f'{name}: two statements on one line: {source.splitlines()[0][:60]}')
+            if two_statements(source): faults.append(f'{name}: two statements on one line: {source.splitlines()[0][:60]}')
         if len(text) > 300*1024: faults.append(f'{name}: {len(text)//1024} KB, over 300')
         if len(cells) > 90: faults.append(f'{name}: {len(cells)} cells, over 90')
         if '"output_type": "error"' in text: faults.append(f'{name}: a stored output is an error')
@@ -181,11 +181,13 @@ def check_chapters() -> list:
 longest_cell = 80   # lines of an export cell, one statement and one parameter a line
 
 
-def two_statements(line: str) -> bool:
-    "Whether a `;` divides statements (one at the end of a cell keeps a plot's value out of the output)"
-    try: tokens = [t for t in tokenize.generate_tokens(io.StringIO(line.strip()).readline)]
+def two_statements(source: str) -> bool:
+    "Whether a `;` divides statements (one at the end of a line keeps a plot's value out of the output)"
+    code = re.sub(r'^\s*[%!].*$', '', source, flags=re.M)
+    try: tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
     except (tokenize.TokenError, IndentationError, SyntaxError): return False
-    return any(a.string == ';' and b.type not in (tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER) for a, b in zip(tokens, tokens[1:]))
+    ends = (tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER)
+    return any(a.string == ';' and b.type not in ends for a, b in zip(tokens, tokens[1:]))
 
 
 def broken_links(p: Path, cells: list) -> list:

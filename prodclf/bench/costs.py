@@ -109,7 +109,7 @@ def _learning_stages(place: Path, rows, large) -> dict:
     done = _run(place, 'active', 'small shop', *given, *asked, out='asked')
     return found | dict(active=(rows, done['round_seconds']['margin'], 0))
 
-# %% ../../nbs/bench/06_costs.ipynb #041e7307
+# %% ../../nbs/bench/06_costs.ipynb #3096fb60
 def _run_stages(place: Path, rows, large, images, **choices) -> dict:
     "Every stage once: stage -> (items, seconds, bytes)"
     return (
@@ -135,7 +135,7 @@ def measure_rates(
     text: str = 'lsa',  # text encoder, as `prodclf embed` takes it
     image: str = 'descriptors',  # image encoder
     sizes: tuple = (2_000, 8_000),  # products of the two runs; more where there are many categories
-    large: tuple = (25_000, 250_000),  # of their larger shops; more where there are few
+    large: tuple = None,  # of their larger shops; None: 25,000 and 250,000, more for few categories
     photos: tuple = (40, 200),  # images of the two runs
     again: bool = False,  # measure even where it was measured before
 ) -> dict:  # stage -> `Rate`
@@ -148,11 +148,11 @@ def measure_rates(
         found = json.loads(file.read_text())['rates']
     else:
         rows = [max(n, 4 * drawn * n // sizes[0]) for n in sizes]
-        many = [max(n, round(6_500_000 / drawn * n / large[0])) for n in large]
+        first = max(25_000, 6_500_000 // drawn)  # beyond the budget of the exact solver
+        many = large or (first, max(250_000, 2 * first))
+        sizes = list(zip(rows, many, photos))
         with tempfile.TemporaryDirectory() as d:
-            each = progress(
-                [*zip(rows, many, photos)], text='timing the stages', unit=' run', delay=0
-            )
+            each = progress(sizes, text='timing the stages', unit=' run', delay=0)
             runs = [_run_stages(Path(d, str(n)), n, *more, **choices) for n, *more in each]
         found = [asdict(_rate(stage, *(r[stage] for r in runs), drawn, name)) for stage in stages]
         write_json(file, dict(choices=choices, rates=found))

@@ -7,8 +7,10 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'table_adap
            'Source', 'read_blocks', 'table_source', 'drop_images', 'open_images', 'iter_catalog', 'read_catalog',
            'join_readings', 'drop_rare', 'write_catalog', 'require_classes']
 
-# %% ../../nbs/data/07_catalog.ipynb #784df11b
+# %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
 import os
+from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -153,9 +155,9 @@ class SeenIds:
 
     def __init__(
         self,
-        latest: int = 2**18,  # hashes in the set, at most
+        latest: int = 2**16,  # hashes in the set, at most
     ):
-        self.known, self.latest, self.most = np.empty(0, np.int64), set(), latest
+        self.known, self.latest, self.most = array('q'), set(), latest
 
     def add(
         self,
@@ -163,16 +165,13 @@ class SeenIds:
     ) -> bool:
         "Remember an id; whether it is new"
         key = hash(id)
-        if key in self.latest:
+        at = bisect_left(self.known, key)
+        if key in self.latest or (at < len(self.known) and self.known[at] == key):
             return False
-        if len(self.known):
-            at = int(self.known.searchsorted(key))
-            if at < len(self.known) and self.known[at] == key:
-                return False
         self.latest.add(key)
         if len(self.latest) >= self.most:
-            fresh = np.fromiter(self.latest, np.int64, len(self.latest))
-            self.known, self.latest = np.sort(np.concatenate([self.known, fresh])), set()
+            self.known.extend(self.latest)
+            self.known, self.latest = array('q', np.sort(self.known).tobytes()), set()
         return True
 
 # %% ../../nbs/data/07_catalog.ipynb #06bdf4eb
@@ -315,7 +314,7 @@ def read_blocks(
     source: Source,  # what is read
     need_label: bool = True,  # reject rows without a label
     bad_image: str = 'quarantine',  # or 'text-only': a row with a bad image stays if it has text
-    chunk_rows: int = 4096,  # rows at a time
+    chunk_rows: int = 2048,  # rows at a time
     limit: int = None,  # read only so many rows
 ):
     "Yield a `Reading` for each block of rows, in order; raises `ProdclfError` where there are none"
@@ -439,7 +438,7 @@ def iter_catalog(
     bad_image: str = 'quarantine',
     check_images: bool = True,  # decode every image (False: only see that the file is there)
     encoding: str = 'utf-8',  # of CSV and JSON Lines
-    chunk_rows: int = 4096,  # rows at a time
+    chunk_rows: int = 2048,  # rows at a time
     limit: int = None,  # read only so many rows
 ):
     """Yield a `Reading` for each block of rows; raises `ProdclfError` for a file, column or folder

@@ -420,8 +420,8 @@ for name, says in dict(
 million products take some 60 MB, their texts a gigabyte""",
     take="The products of these row numbers (or of a mask), in the order asked; raises "
     "`ProdclfError`",
-    batches="""Yield (row numbers, product table) from one end to the other, in bounded memory; `among`
-limits it to some rows, rising""",
+    batches="""Yield (row numbers, product table) from one end to the other, in bounded memory;
+`among` limits it to some rows, rising""",
     has="Whether any product has the view 'text' or 'image'",
 ).items():
     for backend in (TableProducts, FolderProducts):
@@ -509,7 +509,7 @@ def paths(
     for _, products in self.batches(['label', 'path']):
         tally.update(products.dropna().value_counts().to_dict())
     best = {}
-    for (label, path), n in sorted(tally.items(), key=lambda kv: (-kv[1], kv[0])):
+    for label, path in sorted(tally, key=lambda pair: (-tally[pair], pair)):
         best.setdefault(label, path)
     return [best.get(c, str(c)) for c in classes] if best else None
 

@@ -166,7 +166,7 @@ class ImageEncoder(nn.Module):
         mirrored = ', mirrored' * self.flip
         return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
-# %% ../../nbs/encoders/05_image.ipynb #09096b92
+# %% ../../nbs/encoders/05_image.ipynb #8348da10
 @patch
 def normalize(
     self: ImageEncoder,
@@ -207,10 +207,10 @@ def views(
 
 @patch
 def forward(self: ImageEncoder, x: torch.Tensor) -> torch.Tensor:
-    "Encode a batch: B,3,H,W pictures in, (B, dim) out"
+    "Encode a batch: B,3,H,W images in, (B, dim) out"
     return torch.cat(self.views(x), dim=1)
 
-# %% ../../nbs/encoders/05_image.ipynb #9b0097c2
+# %% ../../nbs/encoders/05_image.ipynb #fd51a0f7
 def image_stages(
     body: nn.Module,  # a backbone
 ) -> list:  # callables; each takes the map of the one before
@@ -231,7 +231,7 @@ def image_stages(
 @patch
 @torch.no_grad()
 def _probe(self: ImageEncoder) -> list:
-    """The widths of the parts, from one blank picture; raises `ProdclfError` where pooling or size
+    """The widths of the parts, from one blank image; raises `ProdclfError` where pooling or size
     do not suit the network"""
     n, deepest = len(image_stages(self.body)), max([i or 0 for _, i in self.parts], default=0)
     if self.parts and deepest >= n:
@@ -254,7 +254,7 @@ def _probe(self: ImageEncoder) -> list:
     finally:
         self.train(training)
 
-# %% ../../nbs/encoders/05_image.ipynb #2df090fb
+# %% ../../nbs/encoders/05_image.ipynb #546efd73
 def _conv(i: int, o: int, stride: int = 1) -> nn.Sequential:
     "3x3 convolution, batch norm, ReLU"
     return nn.Sequential(
@@ -278,7 +278,7 @@ class TinyNet(nn.Module):
 
     def __init__(
         self,
-        widths=(24, 48, 96, 128),  # channels of each stage; each halves the picture
+        widths=(24, 48, 96, 128),  # channels of each stage; each halves the image
     ):
         super().__init__()
         pairs = list(zip((3, *widths), widths))

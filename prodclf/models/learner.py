@@ -105,7 +105,7 @@ def product_metrics() -> list:
     options = dict(dim_argmax=-1, flatten=False, to_np=True, invert_arg=True)
     return [AccumMetric(f, **options) for f in (accuracy, macro_f1)]
 
-# %% ../../nbs/models/06_learner.ipynb #8e4db78d
+# %% ../../nbs/models/06_learner.ipynb #a028821d
 class ProductLearner(DistributedLearner):
     "fastai's `Learner` for products; made by `product_learner` or `train_head`"
 
@@ -130,10 +130,11 @@ class ProductLearner(DistributedLearner):
         self.fit_seconds = 0.0  # spent in `fit` so far; encoding what stands still is not in it
         encoders = model.encoders.values()
         small = frozen or all(e.name == 'tiny' for e in encoders)
+        small &= torch.device(dls.device or 'cpu').type == 'cpu'
         cbs = [Seeded(seed), History(), *cbs]
         cbs += [KeepBest(keep_best, patience)] * bool(keep_best)
         cbs += [Accumulate(accumulate)] * (accumulate > 1) + [GradientClip(clip)] * bool(clip)
-        cbs += [OneThread()] * (small and dls.device.type == 'cpu') + [Bar(bar)] * bool(bar)
+        cbs += [OneThread()] * small + [Bar(bar)] * bool(bar)
         counts = np.bincount(dls.train.y[dls.train.order.rows], minlength=len(vocab))
         super().__init__(
             dls,
@@ -152,6 +153,10 @@ class ProductLearner(DistributedLearner):
         for encoder in encoders:
             if isinstance(encoder, nn.Module):
                 encoder.requires_grad_(not frozen)
+
+    @property
+    def device(self):
+        return torch.device(self.dls.device or 'cpu')
 
     def fit(self, *args, **kwargs):
         "fastai's `fit`, by all processes together; raises `ProdclfError` when one of them is lost"
@@ -311,7 +316,7 @@ def train_head(
     learner.fine_tune()
     return learner
 
-# %% ../../nbs/models/06_learner.ipynb #04e9416b
+# %% ../../nbs/models/06_learner.ipynb #6b8dfce4
 def _chosen_encoders(dls, text, image, fusion, seed) -> dict:
     "The encoders to use, by view: those of the loaders, ready ones, or new ones by name"
     if not hasattr(dls, 'settings'):
@@ -398,7 +403,7 @@ def _ready(image, freeze_bn):
     if freeze_bn is True or (freeze_bn == 'auto' and image.name != 'tiny'):
         freeze_batchnorm(image)
 
-# %% ../../nbs/models/06_learner.ipynb #f9abcdcc
+# %% ../../nbs/models/06_learner.ipynb #218c9120
 @patch
 @torch.no_grad()
 def logits(
@@ -408,7 +413,7 @@ def logits(
 ) -> np.ndarray:  # (N, C) float32
     """What the network puts out before softmax, in the order of the rows. Raises `ProdclfError` for a head
     that knows no encoders"""
-    model = self.model.to(self.dls.device).eval()
+    model = self.model.to(self.device).eval()
     if not model.encoders:
         raise ProdclfError(
             'this head was trained on vectors and has no encoder for products. Remedy: '
@@ -417,7 +422,7 @@ def logits(
     dataset = products if isinstance(products, ProductDataset) else ProductDataset(products)
     out = np.zeros((len(dataset), len(self.vocab)), np.float32)
     half, small = (bool(self._grab_cbs(cb)) for cb in (HalfPrecision, OneThread))
-    with one_thread(small), torch.autocast(self.dls.device.type, torch.bfloat16, enabled=half):
+    with one_thread(small), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
         for rows, x in self._inputs(dataset, bs):
             out[rows] = model(*x).float().cpu().numpy()
     return out
@@ -430,7 +435,7 @@ def _inputs(self: ProductLearner, dataset, bs):
         return
     if self.frozen:
         vectors, at = _vectors(dataset, self.model.encoders), 0
-        options = dict(bs=bs, device=self.dls.device, views=list(self.model.encoders))
+        options = dict(bs=bs, device=self.device, views=list(self.model.encoders))
         for x, present, _ in EmbeddingLoader(*vectors, **options):
             yield slice(at, at + bs), (x, present)
             at += bs
@@ -440,7 +445,7 @@ def _inputs(self: ProductLearner, dataset, bs):
         rows = ProductRows(table, self.model.text, self.model.image)
         for at in length_batches(rows.lengths, bs):
             x = rows.read(at)
-            yield block[at], (type(x)(*(t.to(self.dls.device) for t in x)),)
+            yield block[at], (type(x)(*(t.to(self.device) for t in x)),)
 
 # %% ../../nbs/models/06_learner.ipynb #7345accb
 @patch

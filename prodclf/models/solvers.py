@@ -189,9 +189,9 @@ class LinearModel(LogitModel):
         about, *arrays = load_arrays(folder, 'linear', 'weights', 'bias', 'prior')
         return cls(*arrays, about['temperature'])
 
-# %% ../../nbs/models/09_solvers.ipynb #5646e6bc
+# %% ../../nbs/models/09_solvers.ipynb #8cc56b71
 def _solve_exactly(x, y, bias, loss, C, class_weight, seed):
-    "Weights (D, C) by scikit-learn; `bias` is changed in place"
+    "Weights (D, C) by scikit-learn; changes `bias` in place"
     common = dict(C=C, class_weight=class_weight, random_state=seed)
     if loss == 'hinge':
         found = LinearSVC(**common).fit(x, y)
@@ -229,9 +229,9 @@ def _add_product(x, dense, out):
     used, at = np.unique(x.indices, return_inverse=True)  # where a later SciPy has moved its loop
     out[used] += sparse.csr_matrix((x.data, at, x.indptr), (x.shape[0], len(used))).T @ dense
 
-# %% ../../nbs/models/09_solvers.ipynb #00ff3ee8
+# %% ../../nbs/models/09_solvers.ipynb #5d08d2da
 def _solve_streamed(x, y, rows, bias, loss, C, class_weight, seed, epochs):
-    "Weights (D, C) by stochastic gradient descent over shuffled batches; `bias` is changed in place"
+    "Weights (D, C) by stochastic gradient descent on shuffled batches; changes `bias` in place"
     n, bs, done, pace = len(rows), 128, 0, None
     epochs = epochs or int(np.clip(round(150_000 / n), 2, 15))
     counts, longest = np.bincount(y[rows], minlength=len(bias)), dict(hinge=0.5, log_loss=8.0)[loss]
