@@ -198,7 +198,7 @@ def make_encoders(
         make, fitted = _maker(view, str(spec))
         if fitted:
             given['train_texts'] = _fitting_texts(products, sample, seed)
-        if not frozen:
+        if not frozen and str(spec) not in encoder_makers(view):  # 'tiny' is plain already
             known, plain = signature(make).parameters, dict(pooling='auto', flip=False)
             given = {k: v for k, v in plain.items() if k in known} | given
         made = call_maker(make, str(spec), given | dict(seed=seed))
