@@ -166,7 +166,7 @@ class ImageEncoder(nn.Module):
         mirrored = ', mirrored' * self.flip
         return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
-# %% ../../nbs/encoders/05_image.ipynb #8348da10
+# %% ../../nbs/encoders/05_image.ipynb #3a4741dc
 @patch
 def normalize(
     self: ImageEncoder,
@@ -197,10 +197,11 @@ def views(
             break
 
     def part(kind, layer):
-        z = maps[len(stages) - 1 if layer is None else layer]  # B,C,h,w
+        z = maps[len(stages) - 1 if layer is None else layer]  # B,C,h,w, or of Swin B,h,w,C
+        where = (2, 3) if z.shape[2] == z.shape[3] else (1, 2)
         if kind == 'max':
-            return z.amax((2, 3))
-        return self.head(z.mean((2, 3))) if kind == 'logits' else z.mean((2, 3))
+            return z.amax(where)
+        return self.head(z.mean(where)) if kind == 'logits' else z.mean(where)
 
     return [part(*p) for p in self.parts]
 
