@@ -22,7 +22,6 @@ from prodclf.encoders.weights import (
     check_model_folder,
     hub_folder,
     read_settings,
-    read_weights,
     save_weights,
     weights_digest,
 )

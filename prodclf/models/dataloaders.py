@@ -11,7 +11,7 @@ import textwrap, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np, pandas as pd, torch
-from fastcore.all import L, fastuple, patch
+from fastcore.all import fastuple, patch
 
 # %% ../../nbs/models/03_dataloaders.ipynb #14fe6fe7
 warnings.filterwarnings(

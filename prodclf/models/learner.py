@@ -38,7 +38,7 @@ from prodclf.models.losses_and_callbacks import (
 )
 
 # %% ../../nbs/models/06_learner.ipynb #637bab09
-from fastai.callback.schedule import Learner
+from fastai.callback.schedule import Learner  # noqa: F401, it brings fit_one_cycle
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.metrics import AccumMetric
