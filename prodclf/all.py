@@ -1,4 +1,4 @@
-"""The names a notebook wants, in one import: `from prodclf.all import *` (the only module that is written by hand)"""
+"""The names a notebook wants: `from prodclf.all import *` (the only module written by hand)"""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from prodclf.models.dataloaders import product_dataloaders
 from prodclf.models.fusion import fusion_head, list_fusions, register_fusion
 from prodclf.models.learner import product_learner
 from prodclf.models.predictor import Predictor, load_model
-from prodclf.sample.shop import sample_catalog, write_sample
+from prodclf.sample.shop import sample_catalog
 from prodclf.train.baselines import fit_baselines
 from prodclf.train.classifier import TrainConfig, evaluate_model, train_classifier
 from prodclf.train.estimator import MultimodalClassifier

@@ -101,7 +101,7 @@ def test_bad_tables_are_1(prodclf, tmp_path):
     line = error_line(prodclf('baselines', tmp_path/'cols.csv', '--label', 'category', '--out', tmp_path/'o', code=1))
     assert 'categori' in line and 'title' in line
     (tmp_path/'one.csv').write_text('title,label\n' + ''.join(f'mug {i},mugs\n' for i in range(30)))
-    assert 'mugs' in error_line(prodclf('baselines', tmp_path/'one.csv', '--out', tmp_path/'o', code=1))
+    assert '1 of 1 categories' in error_line(prodclf('baselines', tmp_path/'one.csv', '--out', tmp_path/'o', code=1))
     (tmp_path/'latin.csv').write_bytes('title,label\n'.encode() + 'Caf\u00e9 au lait,x\n'.encode('latin-1'))
     assert '--encoding' in error_line(prodclf('baselines', tmp_path/'latin.csv', '--out', tmp_path/'o', code=1))
 

@@ -120,9 +120,9 @@ def savings(
     against: str = 'random',  # the strategy to compare with
     level: float = 0.95,  # of the interval
 ) -> pd.DataFrame:  # strategy, target, metric, labels, random_labels, saved, low, high, seeds, …
-    """The share of labels saved against a random choice, with its t interval over `seeds` paired
-    runs, and whether it is `at_least` so much and labels are `interpolated`; NaN where a run did not
-    reach the target"""
+    """The share of labels saved against a random choice, with its t interval over so many `seeds`,
+    whether it is `at_least` so much, and whether labels are `interpolated`; NaN where a run did
+    not reach the target"""
     need = self.needed(target, metric).pivot(index='seed', columns='strategy')
     if against not in need['labels']:
         raise ProdclfError(
@@ -135,16 +135,16 @@ def savings(
         have = need.index[need['most'][s].notna() & base.notna()]
         mine = need['labels'][s][have]
         own, other = (need['sign'][k][have] for k in (s, against))
-        saved = low = high = np.nan
-        if len(have) and mine.notna().all():
-            saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
+        arrived, saved, low, high = len(have) and mine.notna().all(), np.nan, np.nan, np.nan
         early = (own == '≤') & (other != '≤')
+        if arrived and not ((own == '≤') & ~early).any():
+            saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
         rows.append(
             dict(
                 strategy=s,
                 target=target,
                 metric=metric,
-                labels=mine.mean() if np.isfinite(saved) else np.nan,
+                labels=mine.mean() if arrived else np.nan,
                 random_labels=base[have].mean(),
                 saved=saved,
                 low=low,
@@ -189,6 +189,8 @@ def _cell(r, sign: str, against: str) -> str:
         return f'{"≥" if r.at_least else sign}{r.random_labels:,.0f}'
     if np.isnan(r.labels):
         return '–'
+    if np.isnan(r.saved):
+        return f'{sign}{r.labels:,.0f}'
     spread = '' if np.isnan(r.low) else f', {100 * r.low:.0f} to {100 * r.high:.0f}'
     return f'{sign}{r.labels:,.0f} ({"≥ " * r.at_least}{100 * r.saved:.0f} %{spread})'
 
@@ -198,42 +200,24 @@ def _cell(r, sign: str, against: str) -> str:
 def plot(
     self: Curve,
     metric: str = 'accuracy',  # or 'macro_f1'
-    against: str = 'random',  # drawn in grey; None: nothing is
-    target: float = 0.95,  # a line at this share of what all labels give; None: none
+    against: str = 'random',  # drawn in grey
+    target: float = 0.95,  # a dotted line at this share of what all labels give
     ax=None,  # where to draw
 ):  # the matplotlib axis
     "Labels against a figure, one line per strategy"
     ax = new_axes(ax, 7.0, 3.6)
     colors = [palette[k] for k in ('blue', 'orange', 'green', 'purple', 'sky', 'yellow')]
-    others = [s for s in self.strategies if s != against]
-    for i, s in enumerate([*others, *[a for a in [against] if a in self.strategies]]):
-        m = (
-            self.rounds[self.rounds.strategy == s]
-            .groupby('labels')[metric]
-            .agg(['mean', 'min', 'max'])
-        )
-        mine = (
-            dict(color=palette['grey'], ls='--')
-            if s == against
-            else dict(color=colors[i % len(colors)], ls='-' if i < len(colors) else ':')
-        )
-        ax.plot(m.index, m['mean'], label=display_name(s), **mine)
-        if self.rounds.seed.nunique() > 1:
-            ax.fill_between(m.index, m['min'], m['max'], color=mine['color'], alpha=0.13, lw=0)
+    styles = [dict(color=c, ls=ls) for ls in ('-', ':') for c in colors]
+    for s in sorted(self.strategies, key=lambda s: s == against):
+        at = self.rounds[self.rounds.strategy == s].groupby('labels')[metric]
+        style = dict(color=palette['grey'], ls='--') if s == against else styles.pop(0)
+        ax.plot(at.mean(), label=display_name(s), **style)
+        ax.fill_between(at.min().index, at.min(), at.max(), color=style['color'], alpha=0.13, lw=0)
     if self.full is not None:
         top = self.full[metric].mean()
         ax.axhline(top, color=palette['ink'], lw=0.8)
-        ax.annotate(
-            'every label',
-            (1, top),
-            xycoords=('axes fraction', 'data'),
-            xytext=(0, 3),
-            textcoords='offset points',
-            ha='right',
-            fontsize=9,
-        )
-        if target:
-            ax.axhline(target * top, color=palette['muted'], lw=0.8, ls=':')
+        ax.text(1, top, 'every label', transform=ax.get_yaxis_transform(), ha='right', va='bottom')
+        ax.axhline(target * top, color=palette['muted'], lw=0.8, ls=':')
     ax.set(xlabel='labels', ylabel=f'{display_name(metric)}, test')
     ax.legend(loc='lower right')
     return ax
@@ -250,13 +234,10 @@ def categories(
             'this curve does not say where the labels went. Remedy: make it with compare_strategies'
         )
     runs, counts = self.rounds.groupby('strategy').seed.nunique(), self.label_counts
-    t = counts.groupby(['label', 'strategy'])['labels'].sum().unstack(fill_value=0)
-    t = t[[s for s in self.strategies if s in t]]
-    t = t / runs[t.columns]
-    others, share = [s for s in t if s != against], t / t.sum()  # totals may differ
-    if not others or against not in t:
-        return t
-    return t.loc[(share[others[0]] - share[against]).sort_values(ascending=False).index]
+    t = counts.groupby(['label', 'strategy'])['labels'].sum().unstack(fill_value=0)[runs.index]
+    share = t / t.sum()  # totals may differ
+    gap = share.drop(columns=against).iloc[:, 0] - share[against]
+    return (t / runs).loc[gap.sort_values(ascending=False).index]
 
 
 @patch
@@ -321,27 +302,20 @@ def load_curve(
 
 # %% ../../nbs/active/10_curves.ipynb #88220168
 @patch
-def lists(
-    self: Curve,
-    targets=usual_targets,  # shares of what all labels give
-    against: str = 'random',  # what is saved against
-) -> dict:  # 'curves' and 'savings' of metrics.json
+def lists(self: Curve) -> dict:  # 'curves' and 'savings' of metrics.json
     "The curve as `metrics.json` holds it"
     curves = [
         dict(strategy=s, seed=int(k), **{c: r[c].tolist() for c in ('labels', *_figures)})
         for (s, k), r in self.rounds.groupby(['strategy', 'seed'], sort=False)
     ]
-    if self.full is None or against not in self.strategies:
-        return dict(curves=curves, savings=[])
-    both = pd.concat([self.savings(t, m, against) for m in _figures for t in targets])
-    return dict(curves=curves, savings=both[both.strategy != against].to_dict('records'))
+    both = pd.concat([self.savings(t, m) for m in _figures for t in usual_targets])
+    return dict(curves=curves, savings=both[both.strategy != 'random'].to_dict('records'))
 
 
 @patch
 def report(
     self: Curve,
     targets=usual_targets,  # shares of what all labels give
-    against: str = 'random',  # the strategy to compare with
 ) -> str:
     "Labels needed and saved, as text"
     lines = []
@@ -349,8 +323,8 @@ def report(
         lines += [
             f'labels for a share of the {name} with every label ({self.full[metric].mean():.3f} '
             f'at {self.full.labels.mean():,.0f} labels), in brackets the share saved against '
-            f'{against} with a 95 % t interval over the seeds',
-            self.table(metric, targets, against).to_string(),
+            'random with a 95 % t interval over the seeds',
+            self.table(metric, targets).to_string(),
         ]
     return '\n'.join(
         [*lines, '≈ interpolated between rounds, ≤ at most, ≥ at least, – not reached']

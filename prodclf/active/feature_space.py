@@ -23,7 +23,7 @@ class FeatureRows:
         rows: np.ndarray,  # (N,) row numbers in the matrices
     ):
         self.views, self.rows, self.columns, at = views, np.asarray(rows), {}, 0
-        for name, (m, has, scaler) in views.items():
+        for name, (_, _, scaler) in views.items():
             self.columns[name] = slice(at, at := at + scaler.n_features)
         self.shape = len(self.rows), at
 
@@ -47,8 +47,8 @@ _components = dict(text=512, image=256)
 
 
 class FeatureSpace:
-    """The vectors of the pool, the test and the validation products that a softmax head reads; raises
-    `ProdclfError` when no product of the pool has any"""
+    """The vectors of the pool, the test and the validation products that a softmax head reads;
+    raises `ProdclfError` when no product of the pool has any"""
 
     def __init__(
         self,

@@ -389,27 +389,20 @@ def replay_rows(
     part = split_rows(codes, groups, dataset.fixed_split(), test_size, seed=seed)
     if not held:
         part[part == 1] = 0
-    ids, taught, rows, lines = dataset.column('id'), codes[part == 0], {}, []
-    for k, name in enumerate(('pool', 'valid', 'test')[:: 1 if held else 2]):
-        there = np.flatnonzero(part == k if held else part == 2 * k)
-        known = drawn = there[np.isin(codes[there], taught)]
-        if not len(known):
+    sides, ids, rows, lines = dict(pool=0, valid=1, test=2), dataset.column('id'), {}, []
+    for name in sides if held else ('pool', 'test'):
+        there = rows[name] = np.flatnonzero(part == sides[name])
+        if not len(there):
             raise ProdclfError(
                 f'seed {seed} leaves no {name} products. Remedy: another --test-size, or a split '
                 f'column that names {name} products'
             )
-        if k and len(known) > test_limit:
-            keys = name_hashes(ids.take(known).to_pylist())
-            lowest = np.argpartition(uniform(keys, seed, 'test limit'), test_limit)
-            drawn = np.sort(known[lowest[:test_limit]])
-        rows[name] = drawn
-        lines.append(
-            f'{name} {len(drawn):,}'
-            + f' drawn from {len(known):,}' * (len(drawn) < len(known))
-            + f', {len(there) - len(known):,} of categories without a product in the pool left out'
-            * (len(known) < len(there))
-        )
-    return rows, f'seed {seed}: {"; ".join(lines)}; {len(np.unique(taught))} categories'
+        if name != 'pool' and len(there) > test_limit:
+            keys = uniform(name_hashes(ids.take(there).to_pylist()), seed, 'test limit')
+            rows[name] = np.sort(there[np.argpartition(keys, test_limit)[:test_limit]])
+        drawn = len(rows[name])
+        lines.append(f'{name} {drawn:,}' + f' drawn from {len(there):,}' * (drawn < len(there)))
+    return rows, f'seed {seed}: {"; ".join(lines)}'
 
 # %% ../../nbs/active/11_loop.ipynb #b7d09b2f
 def _claim(folder: Path, about: dict):

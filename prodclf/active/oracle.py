@@ -32,8 +32,9 @@ class Replay:
         if not isinstance(products, ProductDataset):
             products = ProductDataset(products)
         self.ids = products.column('id').to_pandas().astype('str').array
-        self.classes = products.classes()
-        self.codes = products.codes(self.classes)  # N, -1: no label
+        labels = products.column('label').combine_chunks().dictionary_encode()
+        self.names = np.array([*labels.dictionary.to_pylist(), None], object)
+        self.codes = labels.indices.fill_null(-1).to_numpy()  # N, -1, the last name: no label
 
     def __call__(
         self,
@@ -47,7 +48,7 @@ class Replay:
                 f'no label is known for the id {ids[int(at.argmin())]!r}: the catalog does not '
                 'have it. Remedy: the catalog that the pool was made from'
             )
-        return np.array([*self.classes, None], object)[self.codes[at]].tolist()
+        return self.names[self.codes[at]].tolist()
 
 # %% ../../nbs/active/07_oracle.ipynb #cc0de951
 class Noisy(Replay):
@@ -61,10 +62,10 @@ class Noisy(Replay):
         seed: int = 0,  # another seed, other mistakes
     ):
         super().__init__(products)
-        self.rate, self.seed = rate, seed
+        self.rate, self.seed, classes = rate, seed, sorted(self.names[:-1])
         if not 0 <= rate <= 1:
             raise ProdclfError(f'rate={rate} is no share. Remedy: a number from 0 to 1')
-        self.confusion = confusion or {t: dict.fromkeys(self.classes, 1) for t in self.classes}
+        self.confusion = confusion or {t: dict.fromkeys(classes, 1) for t in classes}
 
     def __call__(
         self,

@@ -6,7 +6,7 @@
 __all__ = ['find_ids', 'Pool', 'nearest']
 
 # %% ../../nbs/active/05_pool.ipynb #3997ac46
-import difflib, zlib
+import difflib
 from datetime import datetime, timezone
 
 import numpy as np
@@ -33,10 +33,10 @@ def find_ids(
 
 
 def _fingerprint(ids) -> str:
-    "The same for the same ids in any order: their number, and sums of their CRC-32 and its square"
-    blocks = (ids[k : k + 65536].tolist() for k in range(0, len(ids), 65536))
-    crc = np.fromiter((zlib.crc32(i.encode()) for b in blocks for i in b), np.uint64, len(ids))
-    return f'{len(crc)}-{int(crc.sum()) % 2**64:016x}-{int((crc * crc).sum()) % 2**64:016x}'
+    "The same for the same ids in any order: their number, and sums of their hashes and the squares"
+    blocks = (np.asarray(ids[k : k + 65536], object) for k in range(0, len(ids), 65536))
+    hashes = np.concatenate([pd.util.hash_array(b, categorize=False) for b in blocks])
+    return f'{len(hashes)}-{int(hashes.sum()):016x}-{int((hashes * hashes).sum()):016x}'
 
 # %% ../../nbs/active/05_pool.ipynb #d71ebacb
 _acts = ('answer', 'skip', 'correct')  # what can be undone
@@ -107,23 +107,15 @@ def skipped(self: Pool) -> np.ndarray:
 
 
 @patch
-def askable(
-    self: Pool,
-    again: bool = False,  # ask what was skipped once more
-) -> np.ndarray:  # (N,) bool
+def askable(self: Pool) -> np.ndarray:  # (N,) bool
     "What can still be asked; raises when there is nothing left"
-    mask = ~self.labeled if again else ~(self.labeled | self._skipped)
-    if mask.any():
-        return mask
-    more = '. Remedy: add products'
-    if not again and self._skipped.any():
-        more = (
-            f' or skipped ({self._skipped.sum():,}). Remedy: again=True asks those that were '
-            'skipped'
+    mask = ~(self.labeled | self._skipped)
+    if not mask.any():
+        raise ProdclfError(
+            f'nothing left to ask: of {len(self):,} products {self.labeled.sum():,} are labelled '
+            f'and {self._skipped.sum():,} skipped. Remedy: add products, or answer what was skipped'
         )
-    raise ProdclfError(
-        f'nothing left to ask: every one of {len(self):,} products is labelled{more}'
-    )
+    return mask
 
 # %% ../../nbs/active/05_pool.ipynb #cf2aeb73
 @patch
@@ -209,32 +201,22 @@ def _apply(self: Pool, entries: list):
 @patch
 def _check(self: Pool, e: Entry, row: int):
     "Raise where an entry does not fit this catalog or the entries before it"
-    known, where = self.codes, f'{self.journal.name}, line {e.n + 1}'
+    wrong = None
     if (e.kind == 'start') != (not self.log):
-        raise ProdclfError(
-            f'{where}: {e.kind!r} is not what stands there. Remedy: the first line, and no other, '
-            'says start'
-        )
-    if e.kind in (*_acts, 'undo') and row < 0:
-        raise ProdclfError(
-            f'{where}: no product {e.id!r} in this catalog. Remedy: open it with the catalog it '
-            'belongs to'
-        )
-    if e.kind in ('answer', 'correct') and e.label not in known:
-        raise ProdclfError(
-            f'{where}: unknown category {e.label!r}{nearest(e.label, self.classes)}. Remedy: mend '
-            'the line'
-        )
-    if e.kind == 'undo' and (
-        e.of is None
-        or not 0 <= e.of < len(self.log)
+        wrong = f'{e.kind!r} is not what stands there. Remedy: the first line, no other, says start'
+    elif e.kind in (*_acts, 'undo') and row < 0:
+        wrong = f'no product {e.id!r} in this catalog. Remedy: the catalog that it belongs to'
+    elif e.kind in ('answer', 'correct') and e.label not in self.codes:
+        near = nearest(e.label, self.classes)
+        wrong = f'unknown category {e.label!r}{near}. Remedy: mend the line'
+    elif e.kind == 'undo' and (
+        e.of not in range(len(self.log))
         or e.of in self.undone
         or (self.log[e.of] or e).kind not in _acts
     ):
-        raise ProdclfError(
-            f'{where}: there is no entry {e.of} to undo. Remedy: empty the line and leave its '
-            'line break'
-        )
+        wrong = f'there is no entry {e.of} to undo. Remedy: empty the line and leave its line break'
+    if wrong:
+        raise ProdclfError(f'{self.journal.name}, line {e.n + 1}: {wrong}')
 
 
 @patch

@@ -212,7 +212,7 @@ def _described(source, name: str, ranks=None, spreads=None, score=None) -> Strat
         score,
     )
 
-
+# %% ../../nbs/active/06_query.ipynb #05ff86a9
 def register_strategy(
     name: str,  # by which it is known from now on
     ranks: bool = None,  # its batch is scattered; None: if it reads the model and no embeddings

@@ -102,7 +102,7 @@ def training_step(
         optimizer.zero_grad(set_to_none=True)
     return loss.detach()
 
-# %% ../../nbs/bench/05_throughput.ipynb #7807dfe6
+# %% ../../nbs/bench/05_throughput.ipynb #7c1f6c32
 def training_throughput(
     text: str = 'distilbert-base-uncased',  # text encoder; None for none
     image: str = 'resnet50',  # image encoder; None for none
@@ -113,7 +113,6 @@ def training_throughput(
     warmup: int = 5,  # steps before
     half: str = 'bf16',  # 'bf16', 'fp16' or None for full precision
     device=None,  # where; the GPU where there is one
-    compile: bool = False,  # compile the encoders first (minutes)
     fusion: str = 'gated',  # fusion head
 ) -> dict:  # products_per_second, ms_per_step, gigaflop_per_product, teraflops, share, memory_gb …
     "Time full training steps and relate them to the measured ceiling of matrix multiplication"
@@ -128,9 +127,6 @@ def training_throughput(
     with FlopCounterMode(display=False) as count:
         training_step(*parts, dtype=dtype)
     flop = count.get_total_flops()
-    if compile:
-        for encoder in filter(None, (parts[0].text, parts[0].image)):
-            encoder.body.compile()
     for _ in range(warmup):
         training_step(*parts, dtype=dtype)
     if gpu:
@@ -145,7 +141,6 @@ def training_throughput(
     asked = dict(text=text, image=image, bs=bs, tokens=tokens, size=size, half=half)
     return asked | dict(
         device=torch.cuda.get_device_name(device) if gpu else 'cpu',
-        compiled=compile,
         products_per_second=bs / second,
         ms_per_step=1000 * second,
         gigaflop_per_product=flop / bs / 1e9,

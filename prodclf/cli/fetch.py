@@ -32,7 +32,9 @@ def fetch(
     ] = None,
     workers: Annotated[
         Optional[int],
-        option('--workers', 'files at the same time', 'data.published.fetch_command.workers', min=1),
+        option(
+            '--workers', 'files at the same time', 'data.published.fetch_command.workers', min=1
+        ),
     ] = None,
     allow_private: Annotated[
         bool, option('--allow-private', 'let the mirror be in your own network')

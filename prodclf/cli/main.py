@@ -6,11 +6,10 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/05_main.ipynb #9ca4aee2
-import functools, os, sys
+import functools, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
-import typer
 from prodclf.cli.options import (
     Data,
     EmbeddingsFolder,
@@ -82,7 +81,7 @@ def _finish(
     show_results(results)
     say(f'report: {report}\nnumbers: {out / "metrics.json"}')
 
-
+# %% ../../nbs/cli/05_main.ipynb #fa406696
 def _parts(split) -> dict:
     return {name: int((split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))}
 
@@ -226,7 +225,7 @@ def _encoders_of(data, dataset, folder, text, image):
     chosen = usual | given
     return {k: None if v == 'none' else v for k, v in chosen.items()}, None
 
-
+# %% ../../nbs/cli/05_main.ipynb #834b7838
 @app.command()
 @takes_columns
 def train(

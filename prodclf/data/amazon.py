@@ -344,7 +344,7 @@ def iter_source(
     /,  # (`path=` may name a column of a table)
     bad_image: str = 'quarantine',  # or 'text-only': a row whose image is missing keeps its text
     need_label: bool = True,  # reject rows without a label
-    chunk_rows: int = 4096,  # rows at a time; fewer where images inside them take more than 32 MB
+    chunk_rows: int = 2048,  # rows at a time; fewer where images inside them take more than 32 MB
     limit: int = None,  # read only so many rows
     **options,  # of `open_source`
 ):

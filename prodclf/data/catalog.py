@@ -7,8 +7,10 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'table_adap
            'Source', 'read_blocks', 'table_source', 'drop_images', 'open_images', 'iter_catalog', 'read_catalog',
            'join_readings', 'drop_rare', 'write_catalog', 'require_classes']
 
-# %% ../../nbs/data/07_catalog.ipynb #784df11b
+# %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
 import os
+from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -49,7 +51,10 @@ def product_frame(
     columns: dict,  # role -> list of strings or None
 ) -> pd.DataFrame:
     "The product table in its fixed column order, missing values as NaN"
-    return pd.DataFrame({c: pd.Series(columns[c], dtype='str') for c in product_columns})
+    import pyarrow as pa
+
+    held = {c: pa.array(columns[c], pa.large_string(), from_pandas=True) for c in product_columns}
+    return pd.DataFrame({c: pd.array(v, dtype='str') for c, v in held.items()}, copy=False)
 
 # %% ../../nbs/data/07_catalog.ipynb #8b08b4a3
 @dataclass
@@ -115,7 +120,7 @@ def table_adapter(
     """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where
     files are named, there is no folder, and no row before had an address on the web"""
     title, text, image, label, path, group, id, split = columns
-    unnamed, on_the_web = 'row-{}' if id else '{}', []
+    unnamed, on_the_web, is_first = 'row-{}' if id else '{}', [], text[:1] == (title,)
 
     def adapt(record):
         get = record.get
@@ -127,15 +132,16 @@ def table_adapter(
             )
         if folder is None and is_address(found):
             on_the_web.append(True)
+        texts = [cell_text(get(c)) for c in text]
         return {
             'id': get(id),
             'unnamed': unnamed,
-            'title': cell_text(get(title)),
-            'texts': [cell_text(get(c)) for c in text],
+            'title': texts[0] if is_first else cell_text(get(title)),
+            'texts': texts,
             'label': cell_text(get(label)),
             'path': get(path),
-            'group': cell_text(get(group)),
-            'split': cell_text(get(split)),
+            'group': cell_text(get(group)) if group else None,
+            'split': cell_text(get(split)) if split else None,
             'image': found,
             'data': data,
             'trouble': trouble,
@@ -149,9 +155,9 @@ class SeenIds:
 
     def __init__(
         self,
-        latest: int = 2**18,  # hashes in the set, at most
+        latest: int = 2**16,  # hashes in the set, at most
     ):
-        self.known, self.latest, self.most = np.empty(0, np.int64), set(), latest
+        self.known, self.latest, self.most = array('q'), set(), latest
 
     def add(
         self,
@@ -159,16 +165,13 @@ class SeenIds:
     ) -> bool:
         "Remember an id; whether it is new"
         key = hash(id)
-        if key in self.latest:
+        at = bisect_left(self.known, key)
+        if key in self.latest or (at < len(self.known) and self.known[at] == key):
             return False
-        if len(self.known):
-            at = int(self.known.searchsorted(key))
-            if at < len(self.known) and self.known[at] == key:
-                return False
         self.latest.add(key)
         if len(self.latest) >= self.most:
-            fresh = np.fromiter(self.latest, np.int64, len(self.latest))
-            self.known, self.latest = np.sort(np.concatenate([self.known, fresh])), set()
+            self.known.extend(self.latest)
+            self.known, self.latest = array('q', np.sort(self.known).tobytes()), set()
         return True
 
 # %% ../../nbs/data/07_catalog.ipynb #06bdf4eb
@@ -311,7 +314,7 @@ def read_blocks(
     source: Source,  # what is read
     need_label: bool = True,  # reject rows without a label
     bad_image: str = 'quarantine',  # or 'text-only': a row with a bad image stays if it has text
-    chunk_rows: int = 4096,  # rows at a time
+    chunk_rows: int = 2048,  # rows at a time
     limit: int = None,  # read only so many rows
 ):
     "Yield a `Reading` for each block of rows, in order; raises `ProdclfError` where there are none"
@@ -435,7 +438,7 @@ def iter_catalog(
     bad_image: str = 'quarantine',
     check_images: bool = True,  # decode every image (False: only see that the file is there)
     encoding: str = 'utf-8',  # of CSV and JSON Lines
-    chunk_rows: int = 4096,  # rows at a time
+    chunk_rows: int = 2048,  # rows at a time
     limit: int = None,  # read only so many rows
 ):
     """Yield a `Reading` for each block of rows; raises `ProdclfError` for a file, column or folder

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['text_columns', 'group_rows', 'part_schema', 'write_table', 'Part', 'content_digest', 'write_part', 'write_manifest',
-           'is_prepared', 'ProductDataset', 'TableProducts', 'check_rows', 'row_blocks', 'FolderProducts',
-           'read_manifest', 'name_hashes', 'uniform', 'SubsetProducts']
+           'is_prepared', 'ProductDataset', 'TableProducts', 'check_rows', 'row_blocks', 'read_manifest',
+           'FolderProducts', 'name_hashes', 'uniform', 'SubsetProducts']
 
 # %% ../../nbs/data/05_dataset.ipynb #a9c2b76c
 import json, os
@@ -254,6 +254,36 @@ def row_blocks(
     cuts = np.unique(np.r_[0, np.searchsorted(rows, np.asarray(edges, np.int64)), len(rows)])
     return [rows[i : min(i + size, b)] for a, b in zip(cuts, cuts[1:]) for i in range(a, b, size)]
 
+# %% ../../nbs/data/05_dataset.ipynb #1df36e99
+def read_manifest(
+    folder: Path,  # of a prepared catalog
+) -> dict:
+    "What `write_manifest` wrote; raises `ProdclfError` for a folder that is unfinished or none"
+    try:
+        manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        begun = (folder / 'work').is_dir()
+        what = (
+            'this catalog is not finished'
+            if begun
+            else 'no prepared catalog, manifest.json is missing'
+        )
+        raise ProdclfError(
+            f'{folder}: {what}. Remedy: prodclf prepare SOURCE --out {folder}'
+            + ' again, it goes on where it stopped' * begun
+        ) from None
+    except (OSError, ValueError) as e:
+        raise ProdclfError(
+            f'{folder}/manifest.json cannot be read ({str(e)[:60]}). Remedy: copy the folder '
+            'again, or prepare again'
+        ) from None
+    if manifest.get('format') != 1:
+        raise ProdclfError(
+            f"{folder}: format {manifest.get('format')} of a prepared catalog is not known to this "
+            "version. Remedy: prepare again, or update prodclf"
+        )
+    return manifest
+
 # %% ../../nbs/data/05_dataset.ipynb #a455c796
 class FolderProducts(ProductDataset):
     "The back-end for a prepared folder: Parquet parts, and pictures packed beside them"
@@ -292,36 +322,6 @@ class FolderProducts(ProductDataset):
     @property
     def digest(self) -> str:
         return digest([[p.digest, p.picture_digest] for p in self.parts])
-
-
-def read_manifest(
-    folder: Path,  # of a prepared catalog
-) -> dict:
-    "What `write_manifest` wrote; raises `ProdclfError` for a folder that is unfinished or none"
-    try:
-        manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        begun = (folder / 'work').is_dir()
-        what = (
-            'this catalog is not finished'
-            if begun
-            else 'no prepared catalog, manifest.json is missing'
-        )
-        raise ProdclfError(
-            f'{folder}: {what}. Remedy: prodclf prepare SOURCE --out {folder}'
-            + ' again, it goes on where it stopped' * begun
-        ) from None
-    except (OSError, ValueError) as e:
-        raise ProdclfError(
-            f'{folder}/manifest.json cannot be read ({str(e)[:60]}). Remedy: copy the folder '
-            'again, or prepare again'
-        ) from None
-    if manifest.get('format') != 1:
-        raise ProdclfError(
-            f"{folder}: format {manifest.get('format')} of a prepared catalog is not known to this "
-            "version. Remedy: prepare again, or update prodclf"
-        )
-    return manifest
 
 # %% ../../nbs/data/05_dataset.ipynb #c26cc5c4
 @patch
@@ -418,9 +418,10 @@ def take(self: FolderProducts, rows, columns=None) -> pd.DataFrame:
 for name, says in dict(
     column="""One column of everything as an Arrow chunked array; mind the memory: the ids of three
 million products take some 60 MB, their texts a gigabyte""",
-    take="The products of these row numbers (or of a mask), in the order asked; raises `ProdclfError`",
-    batches="""Yield (row numbers, product table) from one end to the other, in bounded memory; `among`
-limits it to some rows, rising""",
+    take="The products of these row numbers (or of a mask), in the order asked; raises "
+    "`ProdclfError`",
+    batches="""Yield (row numbers, product table) from one end to the other, in bounded memory;
+`among` limits it to some rows, rising""",
     has="Whether any product has the view 'text' or 'image'",
 ).items():
     for backend in (TableProducts, FolderProducts):
@@ -508,7 +509,7 @@ def paths(
     for _, products in self.batches(['label', 'path']):
         tally.update(products.dropna().value_counts().to_dict())
     best = {}
-    for (label, path), n in sorted(tally.items(), key=lambda kv: (-kv[1], kv[0])):
+    for label, path in sorted(tally, key=lambda pair: (-tally[pair], pair)):
         best.setdefault(label, path)
     return [best.get(c, str(c)) for c in classes] if best else None
 

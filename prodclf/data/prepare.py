@@ -43,7 +43,7 @@ from prodclf.data.dataset import (
     write_part,
     write_table,
 )
-from .dedup import default_distance, picture_hash, same_groups, text_hashes
+from .dedup import default_distance, perceptual_hash, same_groups, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
@@ -119,7 +119,7 @@ def _shrink_row(image, data, config: PrepareConfig, folder) -> tuple:
         if unseen and folder and _is_gone(folder):
             raise _vanished(folder) from None
         return None, None, f'{e.reason}: {e.detail}'
-    return jpeg, picture_hash(small), None
+    return jpeg, perceptual_hash(small), None
 
 # %% ../../nbs/data/09_prepare.ipynb #48239b96
 def prepare_part(

@@ -6,10 +6,9 @@
 __all__ = ['quarantine_columns', 'product_columns', 'table_kind', 'table_files', 'source_name', 'Rejected', 'remedy',
            'quarantine_frame', 'table_names', 'read_rows', 'Columns', 'choose_columns']
 
-# %% ../../nbs/data/03_tables.ipynb #138d84d1
-import codecs, csv, difflib, gzip, json, zlib
+# %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
+import codecs, csv, difflib, gzip, io, json, zlib
 from contextlib import contextmanager
-from functools import partial
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
@@ -153,41 +152,49 @@ def _is_marked(text: str) -> bool:
     return False
 
 
-def _lines(
-    file,  # a text file, gzipped or not
-    encoding: str = 'utf-8',  # its encoding; a byte order mark is dropped
-    newline: str = '',  # '': a line ends with \n, \r or both; '\n': with \n
-    longest: int = 16_000_000,  # characters of a line that are accepted
-):
-    "Yield lines, or `Rejected`; raises `ProdclfError` when the file cannot be opened"
-    name, number = Path(file).name, 0
+def _line_blocks(file, encoding: str, newline: str, longest: int, size: int):
+    "Yield lists of lines, or of one `Rejected`"
+    name, number, rest, too_long, data = Path(file).name, 0, '', False, True
     opened = gzip.open if name.lower().endswith('.gz') else open
-    if encoding.lower().replace('_', '-') == 'utf-8-sig':
-        encoding = 'utf-8'
     try:
-        with opened(file, 'rt', encoding=encoding, errors='prodclf.mark', newline=newline) as f:
-            for line in iter(partial(f.readline, longest), ''):
-                number += 1
-                if number == 1:
-                    line = line.removeprefix('\ufeff')
-                if len(line) < longest:
-                    yield line
-                    continue
-                while line and line[-1] not in '\r\n':
-                    line = f.readline(longest)
-                yield Rejected('line too long', f'more than {longest:,} characters')
+        decoder = codecs.getincrementaldecoder(encoding)('prodclf.mark')
+        with opened(file, 'rb') as f:
+            while data:
+                data = f.read1(size)
+                text = rest + decoder.decode(data, not data)
+                lines = list(io.StringIO(text if number else text.removeprefix('\ufeff'), newline))
+                is_open = data and lines and not lines[-1].endswith('\n')  # it may follow a \r
+                rest = lines.pop() if is_open else ''
+                if too_long and (lines or not data):
+                    lines[:1] = [Rejected('line too long', f'more than {longest:,} characters')]
+                    too_long = False
+                if len(rest) > longest:
+                    rest, too_long = '', True
+                number += len(lines)
+                yield lines
     except LookupError:
         raise ProdclfError(
             f'{name}: unknown encoding {encoding!r}. Remedy: --encoding utf-8, cp1252, latin-1, '
             'utf-16 …'
         ) from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        yield Rejected('file torn', f'damaged or cut off after line {number:,} ({e})')
+        yield [Rejected('file torn', f'damaged or cut off after line {number:,} ({e})')]
     except OSError as e:
         raise ProdclfError(
             f'{name}: cannot be read ({e.strerror or e}). Remedy: check the file and its '
             'permissions'
         ) from e
+
+
+def _lines(
+    file,  # a text file, gzipped or not
+    encoding: str = 'utf-8',  # its encoding; a byte order mark is dropped
+    newline: str = '',  # '': a line ends with \n, \r or both; '\n': with \n
+    longest: int = 16_000_000,  # characters of a line that are accepted
+    size: int = 2**16,  # bytes that are read at once
+):
+    "Yield lines, or `Rejected`; raises `ProdclfError` when the file cannot be opened"
+    return chain.from_iterable(_line_blocks(file, encoding, newline, longest, size))
 
 # %% ../../nbs/data/03_tables.ipynb #435efd80
 def _check_encoding(file, encoding: str, lines: int = 5_000):
@@ -258,7 +265,7 @@ def _records(
     width: int,  # fields of the header
     delimiter: str,  # such as ','
     number: int,  # of the first of these lines
-    size: int = 1024,  # lines of a block
+    size: int = 256,  # lines of a block; few enough for the caches of a processor
     longest: int = 8_000_000,  # characters of a record
 ):
     "Yield (line, fields or `Rejected`); blank lines are no records"

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['EncodeStats', 'Embeddings', 'EncodePlan', 'embed', 'stored_embeddings', 'open_embeddings']
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #b5793621
+# %% ../../nbs/encoders/08_embeddings.ipynb #0521fc69
 import base64
 import pickle
 import shutil
 import sys
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from .registry import _maker, load_encoder, make_encoders
 from .vectors import DiskRows, VectorStore, content_keys, key_type
 from .weights import read_settings
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #76135e0b
+# %% ../../nbs/encoders/08_embeddings.ipynb #0e874e26
 class _View(NamedTuple):
     "One view of a catalog: where the vectors lie, whose they are, and what made them"
 
@@ -52,23 +52,13 @@ class EncodeStats(NamedTuple):
     products: int  # in the catalog
     missing: int  # have no content, or one that could not be read
     hits: int  # found in the store
-    encoded: int  # contents encoded now
+    encoded: int  # contents encoded now; the other products have copies of these
     seconds: float  # spent
-
-    @property
-    def present(self) -> int:
-        "Products that have the view"
-        return self.products - self.missing
-
-    @property
-    def copies(self) -> int:
-        "Products whose content is that of another one that was encoded now"
-        return self.present - self.hits - self.encoded
 
     def __repr__(self):
         return (
             f'{self.products:,} products: {self.hits:,} from the store, {self.encoded:,} encoded, '
-            f'{self.copies:,} copies of those, {self.missing:,} missing'
+            f'{self.missing:,} missing'
         )
 
 
@@ -151,7 +141,7 @@ def encoders(self: Embeddings) -> dict:
             self.parts[v] = p._replace(encoder=load_encoder(p.encoder))
     return {v: p.encoder for v, p in self.parts.items()}
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #9b5936bc
+# %% ../../nbs/encoders/08_embeddings.ipynb #0f887ed5
 class _Worker:
     "What a process needs to encode some products of a catalog"
 
@@ -168,8 +158,6 @@ class _Worker:
         self.dataset, self.view, self.options, self.rows = dataset, view, options, rows
         if self.encoder.kind == 'network':
             self.encoder = self.encoder.to(device)
-            if device == 'cpu':
-                sys.modules['torch'].set_num_threads(1)
 
     def encode(self, rows) -> tuple:  # (n, dim) float16, (n,) bool
         place = f'products {rows[0]:,} to {rows[-1]:,}'
@@ -213,23 +201,13 @@ def _begin(turn, devices, *args):
 def _encode(rows):
     return _mine.encode(rows)
 
-
-@contextmanager
-def _same_threads():
-    "Leave torch's number of threads as it was"
-    torch = sys.modules.get('torch')
-    threads = torch and torch.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch:
-            torch.set_num_threads(threads)
-
-# %% ../../nbs/encoders/08_embeddings.ipynb #10f6266a
+# %% ../../nbs/encoders/08_embeddings.ipynb #27d472a0
 class EncodePlan(NamedTuple):
     "Where encoding happens"
 
-    workers: int = None  # processes; None: one a core or a GPU where there is enough to do
+    # processes; None: one a core or a GPU where there is enough to do; an encoder that cannot be
+    # pickled stays in this one
+    workers: int = None
     engine: str = 'local'  # or 'ray'
     precision: str = 'fp32'  # of networks
     device: str = None  # 'cpu' or 'cuda'; None: cuda where there is one
@@ -251,28 +229,25 @@ def _devices(plan: EncodePlan, encoder) -> list:
     return [f'cuda:{i}' for i in range(gpus)] or ['cpu']
 
 
-def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
-    "How many processes; raises where the encoder cannot be sent to another one"
-    most = len(devices) if devices[0] != 'cpu' else usable_cores() if jobs > 2 else 1
-    workers = min(most if plan.workers is None else plan.workers, jobs)
-    if workers < 2 or encoder.kind != 'own':
-        return workers
+def _movable(encoder) -> bool:
+    "Whether other processes can have it: a user's own may not be, or its class be of a session"
+    if encoder.kind != 'own':
+        return True
     try:
         pickle.dumps(encoder)
-        here = type(encoder.encoder).__module__ == '__main__'
-        if not here or hasattr(sys.modules['__main__'], '__file__'):
-            return workers
-        why = 'its class is defined in a session'
-    except Exception as e:
-        why = str(e)[:60]
-    if plan.workers is None:
-        return 1
-    raise ProdclfError(
-        f'the encoder {encoder.name} cannot be sent to other processes ({why}). Remedy: put its '
-        'class into a module, or workers=0'
-    )
+    except Exception:
+        return False
+    session = not hasattr(sys.modules['__main__'], '__file__')
+    return not (session and type(encoder.encoder).__module__ == '__main__')
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #be40cdb3
+
+def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
+    "How many processes"
+    most = usable_cores() if devices == ['cpu'] else len(devices)
+    workers = (most if jobs > 2 else 1) if plan.workers is None else plan.workers
+    return min(workers, jobs) if _movable(encoder) else 1
+
+# %% ../../nbs/encoders/08_embeddings.ipynb #06f933ec
 def _results(
     plan: EncodePlan,
     dataset: ProductDataset,
@@ -299,10 +274,9 @@ def _results(
     if plan.engine == 'ray':
         yield from _on_cluster(plan, args, list(jobs), encoder, devices[0], shared)
     elif workers < 2:
-        with _same_threads():
-            one = _Worker(*args[:2], encoder, options, devices[0])
-            for rows in jobs:
-                yield rows, *one.encode(rows)
+        one = _Worker(dataset, view, encoder, options, devices[0])
+        for rows in jobs:
+            yield rows, *one.encode(rows)
     else:
         import multiprocessing
         from prodclf.encoders.embeddings import _begin, _encode  # as a new process imports them
@@ -332,22 +306,7 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
             yield jobs[at], found, np.array(has)
             at += 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #4fa8b565
-@contextmanager
-def _turn(store: VectorStore):
-    "Yields whether this process is the only one that fills the store"
-    lock = FileLock(store.folder / 'fill.lock')
-    try:
-        lock.acquire(timeout=0)
-        alone = True
-    except Timeout:
-        alone = False
-    try:
-        yield alone
-    finally:
-        lock.release()
-
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #5fac8fef
 def _fill(
     store: VectorStore,
     keys: np.ndarray,  # (N,) digests of the contents
@@ -378,8 +337,11 @@ def _fill(
             at[some] = store.append(distinct[some], np.concatenate([k[1] for k in kept]))
             kept.clear()
 
-    with _turn(store) as alone, progress(None, len(todo), text, ' products') as bar:
-        if not alone:
+    lock = FileLock(store.folder / 'fill.lock', timeout=0)
+    with ExitStack() as stack, progress(None, len(todo), text, ' products') as bar:
+        try:
+            stack.enter_context(lock)
+        except Timeout:
             blocks.reverse()
         for rows, found, has in run(jobs(), len(blocks)):
             kept.append((which[rows[has]], found[has]))
@@ -468,7 +430,7 @@ def _check_choices(specs: dict, plan: EncodePlan):
     if plan.address and plan.engine != 'ray':
         raise ProdclfError('an address is one of a cluster. Remedy: --engine ray, or leave it out')
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #50a6bf7f
+# %% ../../nbs/encoders/08_embeddings.ipynb #56941376
 def _fitted_before(home, specs: dict, asked: dict) -> dict:
     "View -> folder of an encoder that was fitted when the same was asked for"
     known, found = _known_views(home), {}
@@ -515,7 +477,7 @@ def embed(
             parts[view], stats[view] = _embed_view(dataset, view, encoder, abouts[view], home, plan)
     return Embeddings(parts, home, stats)
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #7f8c1da0
+# %% ../../nbs/encoders/08_embeddings.ipynb #4de0cfcb
 def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`, `EncodeStats`
     "One view, written down where there is a folder"
     store, place = _store(home, about), home and home / 'encoders' / view
@@ -537,7 +499,7 @@ def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`,
     at, stats = _fill(store, keys, run, plan.block or encoder.block, f'embedding {view}')
     if home:
         save_array(home / f'{view}.rows.npy', at)
-        _write_views(home, known | {view: about | dict(catalog=catalog, present=stats.present)})
+        _write_views(home, known | {view: about | dict(catalog=catalog)})
     return _View(store.rows, at, about, place if home else encoder), stats
 
 
@@ -550,7 +512,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #40e18c0e
+# %% ../../nbs/encoders/08_embeddings.ipynb #3885caa6
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:
@@ -563,8 +525,8 @@ def open_embeddings(
     dataset,  # products: a `ProductDataset`, or a prepared folder
     folder=None,  # that `embed` wrote; None: the only one in the prepared folder
 ) -> Embeddings:
-    """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there, not
-    finished, or belongs to another state of the catalog"""
+    """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there,
+    not finished, or belongs to another state of the catalog"""
     dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
     if isinstance(dataset, SubsetProducts):
         return open_embeddings(dataset.source, folder).subset(dataset.rows)

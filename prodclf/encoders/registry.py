@@ -85,7 +85,7 @@ def as_encoder(
         )
     return encoder
 
-# %% ../../nbs/encoders/07_registry.ipynb #327638c3
+# %% ../../nbs/encoders/07_registry.ipynb #ab5214be
 def load_encoder(
     folder,  # written by `save` of any encoder
 ):  # an encoder
@@ -95,7 +95,7 @@ def load_encoder(
     view, kind, name = about.get('view'), about.get('kind'), about.get('name')
     if kind == 'network':
         module = import_module(f'prodclf.encoders.{view}')
-        return getattr(module, f'load_{view}_encoder')(folder)
+        return getattr(module, f'{view}_encoder')(str(folder))
     if kind == 'own':
         if name not in encoder_makers(view):
             raise ProdclfError(
@@ -134,7 +134,7 @@ def sample_rows(
         return np.arange(n)
     return np.sort(np.argpartition(uniform(np.arange(n), int(seed), 'embedding'), most)[:most])
 
-# %% ../../nbs/encoders/07_registry.ipynb #07dd60ee
+# %% ../../nbs/encoders/07_registry.ipynb #be98aa11
 def _fitting_texts(products, sample: int, seed: int) -> list:
     "The texts that an encoder is fitted on"
     if products is None:

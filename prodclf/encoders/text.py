@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['text_length', 'half_precision', 'parse_pooling', 'pool_tokens', 'TextEncoder', 'tiny_text_encoder', 'text_names',
-           'text_encoder', 'load_text_encoder']
+           'text_encoder']
 
-# %% ../../nbs/encoders/04_text.ipynb #7b660302
+# %% ../../nbs/encoders/04_text.ipynb #9d4eb23d
 import difflib
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,6 @@ from prodclf.encoders.weights import (
     check_model_folder,
     hub_folder,
     read_settings,
-    read_weights,
     save_weights,
     weights_digest,
 )
@@ -104,7 +103,7 @@ class TextEncoder(nn.Module):
     def extra_repr(self):
         return f'{self.name}, {self.dim}-d, {self.max_length} tokens, {self.pooling} pooling'
 
-# %% ../../nbs/encoders/04_text.ipynb #c1b7ab76
+# %% ../../nbs/encoders/04_text.ipynb #c08fb81e
 @patch
 def forward(
     self: TextEncoder,
@@ -116,10 +115,11 @@ def forward(
         attention_mask = torch.ones_like(input_ids)
     deep = any(layer is not None for _, layer in self.parts)
     out = self.body(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=deep)
-    pick = lambda layer: out.last_hidden_state if layer is None else out.hidden_states[layer]
-    return torch.cat(
-        [pool_tokens(pick(layer), attention_mask, kind) for kind, layer in self.parts], dim=1
-    )
+    parts = []
+    for kind, layer in self.parts:
+        h = out.last_hidden_state if layer is None else out.hidden_states[layer]  # B,L,D
+        parts.append(pool_tokens(h, attention_mask, kind))
+    return torch.cat(parts, dim=1)  # B,dim
 
 # %% ../../nbs/encoders/04_text.ipynb #1f7a3518
 @patch
@@ -320,7 +320,7 @@ def _folder_tokenizer(folder: Path, config):
         ) from None
     return fast, getattr(config, 'pad_token_id', None) or 0, more.get('model_max_length') or 10**9
 
-# %% ../../nbs/encoders/04_text.ipynb #50507244
+# %% ../../nbs/encoders/04_text.ipynb #4e3d2202
 _layouts = {
     'distilbert-base-uncased': 'distilbert',
     'bert-base-uncased': 'bert',
@@ -332,74 +332,66 @@ def text_names() -> list:
     return [*encoder_makers('text'), *_layouts]
 
 
+def _text_folder(name: str) -> Path:
+    "The folder that a name means, fetched from the hub where it is none"
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return folder
+    if name.startswith(('.', '/', '~')) or folder.is_file():
+        raise ProdclfError(
+            f'{name} is not a folder. Remedy: pass the folder that holds config.json, '
+            'tokenizer.json and model.safetensors'
+        )
+    near = difflib.get_close_matches(name, text_names(), 3) or text_names()
+    remedy = 'pass a local folder that holds the model, connect once so that it can be fetched'
+    return hub_folder(name, f'{remedy}, or name {", ".join(near)}')
+
+# %% ../../nbs/encoders/04_text.ipynb #b6e62017
 def text_encoder(
     name: str = 'distilbert-base-uncased',  # a registered name, a folder, or a name on the hub
     max_length: int = None,  # tokens a text is cut to; None: as it was saved, else `text_length`
     # None: as it was saved, else 'rich'; 'auto': as the model was trained, else the mean; or see
     # `parse_pooling`
     pooling: str = None,
-    train_texts=None,  # for encoders that are fitted on texts
-    config_only: bool = False,  # random weights from the configuration alone; works with no network
+    train_texts=None,  # for what is fitted on texts
+    config_only: bool = False,  # random weights from the configuration alone
     seed: int = 0,  # of random weights and of what is fitted
 ):  # `TextEncoder`, or what was registered
     "A text encoder by name or folder; raises `ProdclfError` with the remedy when it cannot be had"
-    folder, make = Path(name).expanduser(), encoder_makers('text').get(str(name))
-    if make:
+    from transformers import AutoConfig
+
+    name = str(name)
+    if name in encoder_makers('text'):
         asked = dict(max_length=max_length, pooling=pooling, train_texts=train_texts, seed=seed)
-        return call_maker(make, name, asked)
-    if not (str(name) and folder.is_dir()):
-        if str(name).startswith(('.', '/', '~')) or folder.is_file():
-            raise ProdclfError(
-                f'{name} is not a folder. Remedy: pass the folder that holds config.json, '
-                'tokenizer.json and model.safetensors'
-            )
-        if config_only:
-            return _config_encoder(str(name), max_length, pooling, train_texts, seed)
-        near = difflib.get_close_matches(str(name), text_names(), 3) or text_names()
-        remedy = 'pass a local folder that holds the model, connect once so that it can be fetched'
-        folder = hub_folder(str(name), f"{remedy}, or name {', '.join(near)}")
-    if (folder / 'encoder.json').exists() and not config_only:
-        e = load_text_encoder(folder)
-        length, pooling = max_length or e.max_length, pooling or e.pooling
-        return TextEncoder(e.body, e.tokenizer, str(name), length, pooling, e.pad).eval()
-    check_model_folder(folder, weights=not config_only)
+        return call_maker(encoder_makers('text')[name], name, asked)
+    known = config_only and _layouts.get(name.split('/')[-1])
+    folder = None if known else _text_folder(name)
+    saved = read_settings(folder / 'encoder.json', 2) if _has(folder, 'encoder.json') else {}
+    if folder:
+        check_model_folder(folder, weights=not config_only)
     with _quiet_transformers():
-        config = _folder_config(folder, name)
-        own_tokens = config_only and not (folder / 'tokenizer.json').exists()
-        tok, pad, longest = (
-            (train_tokenizer(train_texts), 0, 10**9)
-            if own_tokens
-            else _folder_tokenizer(folder, config)
-        )
+        config = AutoConfig.for_model(known) if known else _folder_config(folder, name)
+        if _has(folder, 'tokenizer.json') or not config_only:
+            tok, pad, longest = _folder_tokenizer(folder, config)
+        else:
+            tok, pad, longest = train_tokenizer(train_texts), 0, 10**9
         body = _random_body(config, seed) if config_only else _folder_body(folder, config)
-    length = max_length or text_length
-    longest = min(longest, getattr(body.config, 'max_position_embeddings', longest) or longest)
+    length = max_length or saved.get('max_length', text_length)
+    longest = min(longest, getattr(config, 'max_position_embeddings', longest) or longest)
     if length > longest:
         raise ProdclfError(
             f'{name} reads at most {longest} tokens, not {length}. Remedy: max_length={longest}'
         )
-    pooling = _folder_pooling(folder) if pooling == 'auto' else pooling or 'rich'
-    return TextEncoder(body, tok, str(name), length, pooling, pad).eval()
+    pooling = pooling or saved.get('pooling', 'mean' if config_only else 'rich')
+    if pooling == 'auto':
+        pooling = _folder_pooling(folder) if folder else 'mean'
+    return TextEncoder(body, tok, saved.get('name', name), length, pooling, pad).eval()
 
-# %% ../../nbs/encoders/04_text.ipynb #52f724ae
-def _config_encoder(name: str, max_length, pooling, train_texts, seed: int) -> TextEncoder:
-    """A known architecture with random weights and a tokenizer of our own: for steps and
-    measurements with no network"""
-    from transformers import AutoConfig
 
-    kind = _layouts.get(name.split('/')[-1])
-    if kind is None:
-        raise ProdclfError(
-            f"the configuration of {name!r} is not known here. Remedy: pass one of "
-            f"{', '.join(_layouts)} or a folder that holds config.json"
-        )
-    with _quiet_transformers():
-        body = _random_body(AutoConfig.for_model(kind), seed)
-    pooling = 'mean' if pooling in (None, 'auto') else pooling
-    tok = train_tokenizer(train_texts)
-    return TextEncoder(body, tok, name, max_length or text_length, pooling).eval()
+def _has(folder, file: str) -> bool:
+    return folder is not None and (folder / file).is_file()
 
-# %% ../../nbs/encoders/04_text.ipynb #233ee82b
+# %% ../../nbs/encoders/04_text.ipynb #eb0da87c
 @patch
 def save(
     self: TextEncoder,
@@ -411,43 +403,13 @@ def save(
     save_weights(self.body, folder / 'model.safetensors')
     self.body.config.save_pretrained(folder)
     (folder / 'tokenizer.json').write_text(self.tokenizer.to_str(), encoding='utf-8')
-    write_json(
-        folder / 'tokenizer_config.json',
-        dict(
-            tokenizer_class='PreTrainedTokenizerFast',
-            pad_token=self.tokenizer.id_to_token(self.pad),
-        ),
-    )
+    pad = self.tokenizer.id_to_token(self.pad)
+    tokens = dict(tokenizer_class='PreTrainedTokenizerFast', pad_token=pad)
+    write_json(folder / 'tokenizer_config.json', tokens)
     name = Path(self.name).name if Path(self.name).is_absolute() else self.name
     about = dict(format=2, view='text', kind='network', name=name)
-    about |= dict(max_length=self.max_length, pooling=self.pooling, pad=self.pad)
+    about |= dict(max_length=self.max_length, pooling=self.pooling)
     write_json(folder / 'encoder.json', about)
-
-# %% ../../nbs/encoders/04_text.ipynb #076d339d
-def load_text_encoder(
-    folder,  # written by `TextEncoder.save`
-) -> TextEncoder:
-    """Read an encoder back; raises `ProdclfError` that names the file that is missing or does not
-    fit"""
-    from tokenizers import Tokenizer
-    from transformers import AutoConfig
-
-    folder = Path(folder)
-    remedy = 'pass a folder written by TextEncoder.save'
-    conf = read_settings(folder / 'encoder.json', 2, remedy)
-    [weights] = check_model_folder(folder)
-    with _quiet_transformers():
-        body = _random_body(AutoConfig.from_pretrained(folder))
-    tok = Tokenizer.from_file(str(folder / 'tokenizer.json'))
-    encoder = TextEncoder(body, tok, *[conf[k] for k in ('name', 'max_length', 'pooling', 'pad')])
-    try:
-        encoder.body.load_state_dict(read_weights(weights))
-    except RuntimeError:
-        raise ProdclfError(
-            f"{weights} does not fit the configuration beside it. Remedy: copy the folder again, "
-            "whole"
-        ) from None
-    return encoder.eval()
 
 # %% ../../nbs/encoders/04_text.ipynb #6eaaa19e
 @patch(as_prop=True)

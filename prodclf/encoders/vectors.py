@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['key_type', 'has_value', 'content_keys', 'VectorStore', 'DiskRows']
 
-# %% ../../nbs/encoders/06_vectors.ipynb #c56e2562
+# %% ../../nbs/encoders/06_vectors.ipynb #4ffdfdb8
 import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
@@ -15,11 +15,11 @@ import numpy as np
 from fastcore.basics import patch
 from filelock import FileLock
 from ..core import ProdclfError, write_json
-from ..data.images import image_data
+from ..data.images import ImageError, image_data
 from .tokenize import missing_text
 from .weights import read_settings
 
-# %% ../../nbs/encoders/06_vectors.ipynb #23729d59
+# %% ../../nbs/encoders/06_vectors.ipynb #d7c46026
 key_type = np.dtype('S16')
 
 
@@ -43,7 +43,7 @@ def content_keys(
     def key(value):
         try:
             raw = image_data(value) if view == 'image' else value.encode('utf-8', 'surrogatepass')
-        except OSError:
+        except ImageError:
             return b''
         return blake2b(raw, digest_size=16).digest()
 

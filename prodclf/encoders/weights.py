@@ -75,7 +75,7 @@ def fit_weights(
         {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}, strict=False
     )
 
-# %% ../../nbs/encoders/01_weights.ipynb #af63b1f7
+# %% ../../nbs/encoders/01_weights.ipynb #2169d559
 def save_weights(
     module,  # a torch module
     path,  # file to write, .safetensors
@@ -94,14 +94,11 @@ def weights_digest(
     "A digest of all parameters and buffers, in the order of their names; the same on every device"
     import torch
 
-    raw = lambda v: v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
-    return digest(
-        *[
-            part
-            for k, v in sorted(module.state_dict().items())
-            for part in (k, str(v.dtype), list(v.shape), raw(v))
-        ]
-    )
+    parts = []
+    for k, v in sorted(module.state_dict().items()):
+        raw = v.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+        parts += [k, str(v.dtype), list(v.shape), raw]
+    return digest(*parts)
 
 # %% ../../nbs/encoders/01_weights.ipynb #c85a4cfa
 def read_settings(
@@ -124,7 +121,7 @@ def read_settings(
         )
     return settings
 
-# %% ../../nbs/encoders/01_weights.ipynb #4dea128c
+# %% ../../nbs/encoders/01_weights.ipynb #db4731c8
 _tokenizer_files = (
     'tokenizer.json',
     'vocab.txt',
@@ -138,22 +135,16 @@ _tokenizer_files = (
 def check_model_folder(
     folder,  # a Hugging Face model folder
     weights: bool = True,  # whether weights are needed
-    tokenizer: bool = True,  # whether a tokenizer is needed
 ) -> list:  # the weight files
     """Raise `ProdclfError` that names the file that is missing, or that is refused because loading
     it could run code"""
     folder = Path(folder)
-    lacks = lambda name, why='': ProdclfError(
-        f"{folder / name} is missing{why}. Remedy: copy the whole model folder (config.json, "
-        "tokenizer.json, model.safetensors)"
-    )
-    if not (folder / 'config.json').exists():
-        raise lacks('config.json')
-    read_settings(folder / 'config.json')
+    whole = 'copy the whole model folder (config.json, tokenizer.json, model.safetensors)'
+    read_settings(folder / 'config.json', remedy=whole)
     if not weights:
         return []
-    if tokenizer and not any((folder / f).exists() for f in _tokenizer_files):
-        raise lacks('tokenizer.json')
+    if not any((folder / f).exists() for f in _tokenizer_files):
+        raise ProdclfError(f'{folder / "tokenizer.json"} is missing. Remedy: {whole}')
     index = folder / 'model.safetensors.index.json'
     files = (
         sorted(set(read_settings(index).get('weight_map', {}).values()))
@@ -171,7 +162,7 @@ def check_model_folder(
                 "AutoModel.from_pretrained(folder).save_pretrained(folder) writes "
                 "model.safetensors"
             )
-        raise lacks(f)
+        raise ProdclfError(f'{folder / f} is missing. Remedy: {whole}')
     return [folder / f for f in files]
 
 # %% ../../nbs/encoders/01_weights.ipynb #cc14f59a

@@ -6,7 +6,7 @@
 __all__ = ['member_temperature', 'Blend', 'pool_loss', 'best_factors', 'fit_blend', 'Choice', 'choose', 'flatten_blend']
 
 # %% ../../nbs/models/13_blending.ipynb #234685b8
-from dataclasses import dataclass, asdict
+from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
@@ -103,7 +103,7 @@ class _Fitted:
     "Members at their temperatures on some rows, and the factors of their blend"
 
     def __init__(self, log_proba, y, min_weight=0.02):
-        self.y, (z, has) = np.asarray(y), _stacked(log_proba, {})
+        self.y, z = np.asarray(y), _stacked(log_proba, {})[0]
         n, n_classes = z.shape[1:]
         if len(self.y) != n:
             raise ProdclfError(

@@ -11,26 +11,28 @@ import textwrap, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np, pandas as pd, torch
-from fastcore.all import L, fastuple, patch
+from fastcore.all import fastuple, patch
 
 # %% ../../nbs/models/03_dataloaders.ipynb #14fe6fe7
 warnings.filterwarnings(
     'ignore', message='.*torch.jit.script', category=FutureWarning
 )  # fastai 2.8 uses it when imported
 
-# %% ../../nbs/models/03_dataloaders.ipynb #51b74011
+# %% ../../nbs/models/03_dataloaders.ipynb #0c47e817
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
-from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots, to_device
+from fastai.torch_core import TensorCategory, TensorImage, show_image, to_device
+from fastai.vision.data import get_grid
 from ..core import ProdclfError, rng
 from ..data.dataset import ProductDataset
 from ..data.images import load_image
 from ..encoders.descriptors import prepare_image
-from ..encoders.embeddings import make_encoders
+from ..encoders.registry import make_encoders
 from ..encoders.image import ImageEncoder, image_augmentations
 from ..encoders.text import TextEncoder
+from ..encoders.tokenize import length_batches
 from .loader import Buffer, OrderedLoader, RowOrder
 
-# %% ../../nbs/models/03_dataloaders.ipynb #f98a1a16
+# %% ../../nbs/models/03_dataloaders.ipynb #dc30ceac
 class ImageRows:
     "Decoded images by row number"
 
@@ -39,41 +41,30 @@ class ImageRows:
         paths,  # N paths; NaN or None where there is no image
         keep: bool = True,  # whether decoded images stay in memory
         workers: int = 4,  # threads that decode
-        size: int = 224,  # pixels, both sides
-        **how,  # further options of `prepare_image`
+        **preparation,  # options of `prepare_image`: size, fit …
     ):
         self.paths = [p if isinstance(p, str) and p else None for p in paths]
-        self.size, self.how, self.workers = size, how, workers
+        self.preparation, self.workers = preparation, workers
+        self.keep, self.kept = keep, {}  # row -> image
         self.present = np.array([p is not None for p in self.paths], dtype=bool)  # N
-        self.known = ~self.present  # N, rows of `kept` that are final
-        self.kept = self.blank(len(self.paths)) if keep else None
+        self.blank = np.full((preparation['size'],) * 2 + (3,), 255, np.uint8)  # H,W,3
 
-    def blank(self, n: int) -> np.ndarray:
-        return np.full((n, self.size, self.size, 3), 255, np.uint8)
-
-    def decode(self, rows) -> np.ndarray:  # B,H,W,3
-        "Images of `rows`, in threads: Pillow decodes outside the interpreter lock"
-
-        def one(i):
-            return prepare_image(load_image(self.paths[i], size=self.size), self.size, **self.how)
-
-        if len(rows) < 2 or self.workers < 2:
-            return [one(i) for i in rows]
-        with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(one, rows))
+    def decode(
+        self,
+        i: int,  # row number
+    ) -> np.ndarray:  # H,W,3
+        how = self.preparation
+        return prepare_image(load_image(self.paths[i], size=how['size']), **how)
 
     def __getitem__(self, rows) -> torch.Tensor:
-        "Rows as (B, 3, H, W) uint8"
-        rows = np.asarray(rows)
-        if self.kept is None:
-            a, there = self.blank(len(rows)), self.present[rows]
-            a[there] = self.decode(rows[there]) if there.any() else 0
-        else:
-            todo = rows[~self.known[rows]]
-            if len(todo):
-                self.kept[todo] = self.decode(todo)
-                self.known[todo] = True
-            a = self.kept[rows]  # B,H,W,3
+        """Rows as (B, 3, H, W) uint8; decoded in threads, as Pillow works outside the interpreter
+        lock"""
+        todo = [i for i in rows if self.present[i] and i not in self.kept]
+        with ThreadPoolExecutor(self.workers) as pool:
+            found = self.kept | dict(zip(todo, pool.map(self.decode, todo)))
+        if self.keep:
+            self.kept = found
+        a = np.stack([found.get(i, self.blank) for i in rows])  # B,H,W,3
         return torch.from_numpy(a).permute(0, 3, 1, 2).contiguous()  # B,3,H,W
 
 # %% ../../nbs/models/03_dataloaders.ipynb #0c07d2b8
@@ -117,7 +108,7 @@ class ProductRows:
         ids, mask = t.get('input_ids', empty), t.get('attention_mask', empty)
         return ProductBatch(TensorImage(x), ids, mask, torch.from_numpy(self.present[rows]))
 
-# %% ../../nbs/models/03_dataloaders.ipynb #e96ca159
+# %% ../../nbs/models/03_dataloaders.ipynb #eb2137dd
 class ProductReader:
     "The products of some datasets, numbered through, as `ProductRows`"
 
@@ -236,7 +227,7 @@ class ReadProduct(Transform):
             text = self.reader.text.tokenizer.decode(ids[mask.bool()].tolist()).strip()
         return ShownProduct(image if has_image else None, text)
 
-# %% ../../nbs/models/03_dataloaders.ipynb #bcdcc00f
+# %% ../../nbs/models/03_dataloaders.ipynb #51c2e00f
 def group_lengths(
     order: np.ndarray,  # N positions in random order
     lengths: np.ndarray,  # length at each position
@@ -244,18 +235,16 @@ def group_lengths(
     rng,  # a NumPy generator, for the order of batches
     run: int = 20,  # batches that are sorted together
 ) -> list:  # arrays of positions
-    """Batches in which neighbors are of similar length: sort within runs of `run` batches, then shuffle
-    the full batches; the short one stays last"""
+    """Batches in which neighbors are of similar length: sort within runs of `run` batches, then
+    shuffle the full batches; the short one stays last"""
     batches = []
-    for i in range(0, len(order), run * bs):
-        part = order[i : i + run * bs]
-        part = part[np.argsort(lengths[part], kind='stable')]
-        batches += np.split(part, range(bs, len(part), bs))
+    for part in np.split(order, range(run * bs, len(order), run * bs)):
+        batches += [part[b] for b in length_batches(lengths[part], bs)]
     short = [b for b in batches if len(b) < bs]
     full = [b for b in batches if len(b) == bs]
     return [full[i] for i in rng.permutation(len(full))] + short
 
-# %% ../../nbs/models/03_dataloaders.ipynb #1c30016f
+# %% ../../nbs/models/03_dataloaders.ipynb #361ecef2
 class ProductDL(OrderedLoader, TfmdDL):
     "fastai's loader, reading batches of products at once in the order of a `RowOrder`"
 
@@ -266,7 +255,6 @@ class ProductDL(OrderedLoader, TfmdDL):
         y=None,  # (N,) category numbers of all rows of the reader
         bs: int = 64,  # products in a batch
         shuffle: bool = False,  # a new order in every epoch, similar lengths together
-        drop_last: bool = False,  # leave out a last batch that is not full
         num_workers: int = None,  # threads that make batches; None: 2 where rows are not kept
         seed: int = 0,  # of the order
         rank: int = 0,  # number of this process
@@ -275,20 +263,16 @@ class ProductDL(OrderedLoader, TfmdDL):
         buffer: int = 16_384,  # products that are shuffled together
         **kwargs,  # for fastai's `TfmdDL`
     ):
-        options = dict(bs=bs, shuffle=shuffle, drop_last=drop_last, num_workers=0)
-        TfmdDL.__init__(self, dataset, **options, **kwargs)
+        hidden = 'self', 'dataset', 'kwargs', '__class__'
+        self.settings = {k: v for k, v in locals().items() if k not in hidden}
+        TfmdDL.__init__(self, dataset, bs=bs, shuffle=shuffle, num_workers=0, **kwargs)
         self.reader, self.y = reader, y
         self.num_workers = (0 if reader.small else 2) if num_workers is None else num_workers
         rows = np.asarray(dataset.items, np.int64)
-        self.ordered(RowOrder(rows, bs, shuffle, drop_last, block, buffer, seed, rank, world))
+        self.ordered(RowOrder(rows, bs, shuffle, block, buffer, seed, rank, world))
 
     def new(self, dataset=None, cls=None, **kwargs):
-        names = ('shuffle', 'drop_last', 'bs', 'seed', 'block', 'buffer', 'world')
-        mine = {k: self.order.settings[k] for k in names}
-        more = dict(
-            reader=self.reader, y=self.y, num_workers=self.num_workers, rank=self.order.rank
-        )
-        return TfmdDL.new(self, dataset, cls, **{**mine, **more, **kwargs})
+        return TfmdDL.new(self, dataset, cls, **self.settings | kwargs)
 
     def __iter__(self):
         self.before_iter()  # tells the augmentations whether this is training
@@ -328,16 +312,12 @@ def finish(
     "Move a batch to the device, and vary it there when training"
     return self.after_batch(to_device(batch, self.device))
 
-# %% ../../nbs/models/03_dataloaders.ipynb #42a0183b
-def _grid(n: int, columns: int = 4, side: float = 2.1) -> list:
-    "Axes for `n` products"
-    columns = min(columns, n)
-    rows = -(-n // columns)
-    size = dict(figsize=(side * columns, 1.35 * side * rows), gridspec_kw=dict(hspace=0.55))
-    axes = subplots(rows, columns, **size)[1].flatten()
-    for ax in axes[n:]:
-        ax.set_axis_off()
-    return list(axes[:n])
+# %% ../../nbs/models/03_dataloaders.ipynb #13223606
+def _grid(n: int) -> list:
+    "Axes for `n` products, at most four in a row"
+    columns = min(4, n)
+    size = (2.1 * columns, 2.9 * -(-n // columns))
+    return get_grid(n, ncols=columns, figsize=size, gridspec_kw=dict(hspace=0.55))
 
 
 @patch
@@ -350,8 +330,7 @@ def show_batch(
     **kwargs,
 ):
     "Show products of a batch as the network gets them: image, text, category"
-    if b is None:
-        b = self.one_batch()
+    b = self.one_batch() if b is None else b
     n = min(max_n, len(b[0][0]))
     ctxs = (ctxs or _grid(n)) if show else None
     return TfmdDL.show_batch(self, b, max_n=n, ctxs=ctxs, show=show, **kwargs)
@@ -393,7 +372,7 @@ def product_block(
         splitter=lambda items: (items[:n_train], items[n_train:]),
     )
 
-# %% ../../nbs/models/03_dataloaders.ipynb #fab1b2fb
+# %% ../../nbs/models/03_dataloaders.ipynb #869141e6
 def product_dataloaders(
     train,  # products to train on: a product table, or a `ProductDataset`
     valid,  # products that choose the best epoch
@@ -409,8 +388,8 @@ def product_dataloaders(
     memory: float = 2**30,  # bytes of tokens and decoded images to keep
     seed: int = 0,  # of the order of rows, and of tiny encoders
 ) -> DataLoaders:
-    """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders. Raises
-    `ProdclfError` when a part is empty or holds an unknown category"""
+    """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders.
+    Raises `ProdclfError` when a part is empty or holds an unknown category"""
     settings = {k: v for k, v in locals().items() if k not in ('text', 'image')}
     train, valid = (
         d if isinstance(d, ProductDataset) else ProductDataset(d) for d in (train, valid)

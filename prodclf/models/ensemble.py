@@ -81,10 +81,12 @@ class HeadMember:
         return np.where(self.has_view(inputs)[:, None], log_softmax(self.logits(inputs), 1), np.nan)
 
     def state(self) -> tuple:  # JSON-able description, arrays by name
-        "What `load_member` needs; raises `ProdclfError` for a head that does not say how it is built"
+        """What `load_member` needs; raises `ProdclfError` for a head that does not say how it is
+        built"""
         if getattr(self.head, 'config', None) is None:
             raise ProdclfError(
-                f'{type(self.head).__name__} does not say how it is built and cannot be saved. Remedy: '
+                f'{type(self.head).__name__} does not say how it is built and cannot be saved. '
+                'Remedy: '
                 'register_fusion, and name it'
             )
         tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}

@@ -64,8 +64,8 @@ class Scale(nn.Module):
 
 # %% ../../nbs/models/04_fusion.ipynb #b941b0f6
 class Fusion(nn.Module):
-    """The part that heads share: named views, a learned vector for each missing one, modality dropout in
-    training"""
+    """The part that heads share: named views, a learned vector for each missing one, modality
+    dropout in training"""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ def measure(
         self.scale[name].measure(x, (present or {}).get(name, everyone).bool())
     return self
 
-# %% ../../nbs/models/04_fusion.ipynb #09af94b1
+# %% ../../nbs/models/04_fusion.ipynb #93786213
 _fusions = {}  # name -> class
 
 
@@ -219,17 +219,6 @@ class GatedFusion(Fusion):
     def forward(self, features, present=None):
         return self.head(self.mix(features, present)[0])  # B,C
 
-# %% ../../nbs/models/04_fusion.ipynb #281f05a7
-@patch
-@torch.no_grad()
-def gates(
-    self: GatedFusion,
-    features: dict,  # view name -> (B, D)
-    present: dict = None,  # view name -> (B,) bool
-) -> dict:  # view name -> (B,) share between 0 and 1
-    "How much of each view passes, averaged over units"
-    return dict(zip(self.dims, self.mix(features, present)[1].mean(2).unbind(1)))
-
 # %% ../../nbs/models/04_fusion.ipynb #601ef134
 class CrossAttention(nn.Module):
     """One round: queries attend to tokens, then pass a small perceptron; both with LayerNorm first
@@ -301,7 +290,7 @@ class AttentionFusion(Fusion):
             q = attend(q, t + self.kind)  # B,1,W
         return self.head(q[:, 0])  # B,C
 
-# %% ../../nbs/models/04_fusion.ipynb #f2f7da46
+# %% ../../nbs/models/04_fusion.ipynb #363120b3
 def fusion_head(
     name,  # a registered name, a class of heads, or a head that is built already
     dims: dict,  # view name -> number of features
@@ -309,8 +298,8 @@ def fusion_head(
     defaults: dict = None,  # options for heads that know them
     **options,  # arguments of the head, such as `hidden`, `dropout`, `modality_dropout`
 ) -> nn.Module:
-    """A head, which notes under `.config` how it was built. Raises `ProdclfError` for an unknown name or
-    option, with the choices"""
+    """A head, which notes under `.config` how it was built. Raises `ProdclfError` for an unknown
+    name or option, with the choices"""
     if isinstance(name, nn.Module):
         if options:
             raise ProdclfError(

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['RowOrder', 'Buffer', 'ahead', 'OrderedLoader', 'EmbeddingLoader']
 
-# %% ../../nbs/models/02_loader.ipynb #b4059ad0
+# %% ../../nbs/models/02_loader.ipynb #525dd87f
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import ProdclfError, digest, rng
 from ..data.dataset import check_rows
 
-# %% ../../nbs/models/02_loader.ipynb #4c808c4a
+# %% ../../nbs/models/02_loader.ipynb #7bb98ec2
 class RowOrder:
     "Which rows come when: a pure function of rows, seed and epoch, shared out among processes"
 
@@ -25,34 +25,24 @@ class RowOrder:
         rows: np.ndarray,  # (n,) row numbers, rising
         bs: int = 256,  # rows in a batch of one process
         shuffle: bool = True,  # another order in every epoch; False: as the rows lie
-        drop_last: bool = False,  # leave out a last step that is not full
         block: int = 128,  # rows that are read together
         buffer: int = 32_768,  # rows that are shuffled together
         seed: int = 0,  # of the order
         rank: int = 0,  # number of this process
         world: int = 1,  # processes that share an epoch
     ):
-        for name, value in dict(bs=bs, block=block, buffer=buffer, world=world).items():
-            if value < 1:
-                raise ProdclfError(f'{name} is {value} and must be 1 or more')
-        if not 0 <= rank < world:
+        self.settings = dict(bs=bs, shuffle=shuffle, block=block, buffer=buffer, seed=seed)
+        if min(bs, block, buffer) < 1 or not 0 <= rank < world or not len(rows):
             raise ProdclfError(
-                f'there is no rank {rank} among {world} processes. Remedy: 0 to {world - 1}'
+                f'no order of {len(rows)} rows for rank {rank} of {world} with bs={bs}, '
+                f'block={block}, buffer={buffer}. Remedy: at least one row, ranks from 0, sizes '
+                'from 1'
             )
         self.rows, self.n, self.rank, self.world = rows, len(rows), rank, world
         self.bs, self.step, self.block = bs, bs * world, block
         self.shuffle, self.seed, self.cached = shuffle, seed, (None, None)
-        self.steps = self.n // self.step if drop_last else -(-self.n // self.step)
-        if not self.steps:
-            what = f'do not fill one step of {self.step}, and drop_last leaves them out'
-            raise ProdclfError(
-                f'{self.n} rows {what if self.n else "are none to read"}. Remedy: more rows'
-                + ', or a smaller bs' * bool(self.n)
-            )
+        self.steps = -(-self.n // self.step)
         self.per_buffer = max(1, buffer // self.step)  # steps
-        self.settings = dict(
-            rows=self.n, bs=bs, shuffle=shuffle, drop_last=drop_last, block=block, buffer=buffer
-        ) | dict(seed=seed, world=world)
 
     def __len__(self):
         return self.steps
@@ -111,7 +101,7 @@ def buffers(
     for number in range(given // self.per_buffer, -(-self.steps // self.per_buffer)):
         yield self.buffer(epoch, number)._replace(given=max(0, given - number * self.per_buffer))
 
-# %% ../../nbs/models/02_loader.ipynb #abe50b2d
+# %% ../../nbs/models/02_loader.ipynb #b641243d
 @patch
 def mine(
     self: RowOrder,
@@ -144,42 +134,26 @@ def counts(
     rows = min(self.step, self.n - step * self.step)
     return [len(range(rank, rows, self.world)) for rank in range(self.world)]
 
-
-@patch
-def row_batches(
-    self: RowOrder,
-    epoch: int,  # counted from 0
-    given: int = 0,  # steps that are not wanted any more
-):
-    "The row numbers of each batch of this process, stand-ins included"
-    for b in map(self.share, self.buffers(epoch, given)):
-        yield from (b.rows[at] for at in b.batches[b.given :])
-
-# %% ../../nbs/models/02_loader.ipynb #f7b10339
+# %% ../../nbs/models/02_loader.ipynb #cb15db81
 def ahead(
     f,  # makes something of an item
     items,  # iterable
     workers: int = 1,  # threads; 0: none
 ):
-    """Yield `f` of each item, in order, with as many of the next in the making as there are threads;
-    the first is made on the spot"""
+    "Yield `f` of each item, in order, while threads make the next ones"
     if not workers:
         yield from map(f, items)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting, first = deque(), Future()
+        waiting = deque()
         for item in items:
-            if first.done():
-                waiting.append(pool.submit(f, item))
-            else:
-                first.set_result(f(item))
-                waiting.append(first)
+            waiting.append(pool.submit(f, item))
             if len(waiting) > workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
-# %% ../../nbs/models/02_loader.ipynb #0443dfd8
+# %% ../../nbs/models/02_loader.ipynb #c4dc51bd
 class OrderedLoader:
     """The batches of a `RowOrder`, epoch after epoch; offers what fastai's `Learner` asks of a
     loader"""
@@ -212,6 +186,11 @@ class OrderedLoader:
                     self.given += 1
                     yield self.finish(batch)
 
+    @property
+    def counts(self) -> list:
+        "How many rows of the batch given last count, for each process"
+        return self.order.counts(self.given - 1)
+
     def one_batch(self):
         "A batch of the coming epoch; the loader stays where it is"
         at = self.epoch, self.given, self.resumed
@@ -228,7 +207,7 @@ class OrderedLoader:
         if not self.resumed:
             self.epoch, self.given = epoch, 0
 
-# %% ../../nbs/models/02_loader.ipynb #66593052
+# %% ../../nbs/models/02_loader.ipynb #e4c3fbd8
 @patch
 def deal(
     self: OrderedLoader,
@@ -236,20 +215,18 @@ def deal(
     world: int = 1,  # processes that share an epoch
 ):
     "Give the part of one process from now on"
-    settings = {k: v for k, v in self.order.settings.items() if k not in ('rows', 'world')}
-    self.order = RowOrder(self.order.rows, **settings, rank=rank, world=world)
-
-
-@patch(as_prop=True)
-def counts(self: OrderedLoader) -> list:
-    "How many rows of the batch given last count, for each process; see `RowOrder.counts`"
-    return self.order.counts(self.given - 1)
+    self.order = RowOrder(self.order.rows, **self.order.settings, rank=rank, world=world)
 
 
 @patch(as_prop=True)
 def fingerprint(self: RowOrder) -> str:
     "What the order of rows follows from, the rank left out"
-    return digest('order', 2, self.settings, np.ascontiguousarray(self.rows).tobytes())
+    return digest('order', self.settings, self.world, np.asarray(self.rows).tobytes())
+
+
+@patch
+def _about(self: OrderedLoader) -> dict:
+    return self.order.settings | dict(rows=self.order.n, world=self.order.world)
 
 
 @patch
@@ -257,8 +234,8 @@ def state(self: OrderedLoader) -> dict:
     "Where the loader stands, for a JSON file"
     done = self.given == len(self)
     epoch, given = (self.epoch + 1, 0) if done else (self.epoch, self.given)
-    about = dict(order=self.order.settings, digest=self.order.fingerprint)
-    return dict(format=2, epoch=epoch, given=given, **about)
+    about = dict(order=self._about(), digest=self.order.fingerprint)
+    return dict(epoch=epoch, given=given, **about)
 
 
 @patch
@@ -266,27 +243,21 @@ def resume(
     self: OrderedLoader,
     state: dict,  # from `state`, of any process
 ):
-    """Go on where a loader stood: the next iteration gives the rest of its epoch. Returns the loader;
-    raises `ProdclfError` for another order"""
-    theirs, mine = state.get('order', {}), self.order.settings
-    other = [k for k in mine if theirs.get(k) != mine[k]]
-    if state.get('format') != 2:
-        raise ProdclfError('this is no state of a loader. Remedy: pass what state() returned')
-    if other:
-        was, now = (', '.join(f'{k}={d.get(k)}' for k in other) for d in (theirs, mine))
-        raise ProdclfError(
-            f'the state was left by a loader with {was}; here {now}. Remedy: build the loader as '
-            'it was, or start the epoch anew'
-        )
+    """Go on where a loader stood: the next iteration gives the rest of its epoch. Returns the
+    loader; raises `ProdclfError` for another order"""
+    theirs, mine = state.get('order', {}), self._about()
     if state.get('digest') != self.order.fingerprint:
+        other = [k for k in mine if theirs.get(k) != mine[k]]
+        was, now = (', '.join(f'{k}={d.get(k)}' for k in other) for d in (theirs, mine))
+        what = f'a loader with {was}; here {now}' if other else 'a loader of other rows'
         raise ProdclfError(
-            'the state was left by a loader of other rows. Remedy: the same choice of rows, or '
-            'start the epoch anew'
+            f'the state was left by {what}. Remedy: build the loader as it was, or start the epoch '
+            'anew'
         )
     self.epoch, self.given, self.resumed = int(state['epoch']), int(state['given']), True
     return self
 
-# %% ../../nbs/models/02_loader.ipynb #4771a481
+# %% ../../nbs/models/02_loader.ipynb #f685fa05
 def _matrices(embeddings, present, views) -> tuple:
     "{view: (N, D) rows}, {view: (N,) bool}: the chosen views, or those that somebody has"
     if not isinstance(embeddings, dict):
@@ -299,11 +270,7 @@ def _matrices(embeddings, present, views) -> tuple:
             'catalog with an encoder for it'
         )
     found = {v: embeddings[v] for v in views or embeddings}
-    found = {v: x.numpy() if torch.is_tensor(x) else x for v, x in found.items()}
     masks = {v: np.asarray((present or {}).get(v, np.ones(len(x), bool))) for v, x in found.items()}
-    lengths = {len(x) for x in (*found.values(), *masks.values())}
-    if len(lengths) > 1:
-        raise ProdclfError(f'vectors and masks must have one length; got {sorted(lengths)}')
     kept = views or [v for v in found if masks[v].any()]
     if not kept:
         raise ProdclfError(
@@ -324,7 +291,7 @@ def _rising(rows, n: int) -> np.ndarray:
         raise ProdclfError(f'row {found[times > 1][0]} is asked for twice. Remedy: each row once')
     return found
 
-# %% ../../nbs/models/02_loader.ipynb #6780758b
+# %% ../../nbs/models/02_loader.ipynb #6177858d
 class EmbeddingLoader(OrderedLoader):
     "Batches `(vectors, present, y)` of vectors in memory or on disk; serves as a fastai loader"
 
@@ -338,7 +305,6 @@ class EmbeddingLoader(OrderedLoader):
         rows=None,  # which rows: numbers, or (N,) bool; None: all
         bs: int = 256,  # rows in a batch
         shuffle: bool = False,  # a new order in every epoch; False: rows as they lie
-        drop_last: bool = False,  # leave out a last batch that is not full
         seed: int = 0,  # of the order
         rank: int = 0,  # number of this process
         world: int = 1,  # processes that share an epoch
@@ -351,19 +317,22 @@ class EmbeddingLoader(OrderedLoader):
         self.views, self.present = _matrices(embeddings, present, views)
         n = len(next(iter(self.views.values())))
         self.y = np.zeros(n, np.int64) if y is None else np.asarray(y).astype(np.int64)
-        if len(self.y) != n:
-            raise ProdclfError(f'{n:,} vectors and {len(self.y):,} labels must have one length')
+        lengths = {len(x) for x in (*self.views.values(), *self.present.values(), self.y)}
+        if len(lengths) > 1:
+            raise ProdclfError(
+                f'vectors, masks and labels must have one length; got {sorted(lengths)}'
+            )
         rows = _rising(rows, n)
         unknown = int((self.y[rows] < 0).sum())
         if unknown:
             raise ProdclfError(
                 f'{unknown:,} of {len(rows):,} rows have no category number. Remedy: rows=y >= 0'
             )
-        self.ordered(RowOrder(rows, bs, shuffle, drop_last, block, buffer, seed, rank, world))
-        self.bs, self.n, self.drop_last, self.dataset = bs, len(rows), drop_last, range(len(rows))
+        self.ordered(RowOrder(rows, bs, shuffle, block, buffer, seed, rank, world))
+        self.bs, self.n, self.dataset = bs, len(rows), range(len(rows))
         self.to(device or 'cpu')
 
-# %% ../../nbs/models/02_loader.ipynb #8c733ff3
+# %% ../../nbs/models/02_loader.ipynb #9808a258
 @patch
 def to(
     self: EmbeddingLoader,
@@ -382,11 +351,10 @@ def read(
     "These rows, as precise as they are stored"
     found = {}
     for view, x in self.views.items():
-        if hasattr(x, 'read'):
-            out = x.read(rows, np.empty((len(rows), x.shape[1]), np.float16))  # as on the disk
+        if hasattr(x, 'read'):  # half precision, as on the disk
+            found[view] = torch.from_numpy(x.read(rows, np.empty((len(rows), x.shape[1]), 'f2')))
         else:
-            out = np.asarray(x[rows])
-        found[view] = torch.from_numpy(out)
+            found[view] = torch.as_tensor(x[rows])
     masks = {v: torch.from_numpy(m[rows]) for v, m in self.present.items()}
     return found, masks, torch.from_numpy(self.y[rows])
 
@@ -421,7 +389,7 @@ def cut(
         y.index_select(0, at),
     )
 
-# %% ../../nbs/models/02_loader.ipynb #324d76be
+# %% ../../nbs/models/02_loader.ipynb #b430eb57
 @patch
 def new(
     self: EmbeddingLoader,
@@ -440,9 +408,7 @@ def sample(
     self: EmbeddingLoader,
     n: int = 10_000,  # at most so many rows
     seed: int = 0,  # of their choice
-) -> tuple:  # {view: (n, D) float32}, {view: (n,) bool}, (n,) int64
-    "Some of the loader's rows, drawn at random and in memory: to measure a scale by"
-    rows = self.order.rows
+) -> tuple:  # what `read` returns
+    "Some of the loader's rows, drawn at random: to measure a scale by"
     some = rng(seed, 'sample').choice(self.n, min(n, self.n), replace=False)
-    vectors, present, y = self.read(rows[np.sort(some)])
-    return {v: x.float() for v, x in vectors.items()}, present, y
+    return self.read(self.order.rows[np.sort(some)])

@@ -140,10 +140,10 @@ class Accumulate(Callback):
                     p.grad.mul_(self.unit / self.rows)
         self.rows = 0
 
-# %% ../../nbs/models/01_losses_and_callbacks.ipynb #6a19fc19
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #e247868c
 class KeepBest(Callback):
-    """Restore the weights of the epoch that was best on the validation loader's rows; with `patience`,
-    stop early"""
+    """Restore the weights of the epoch that was best on the rows of the validation loader; stop
+    early with `patience`"""
 
     order = 60
 
@@ -221,7 +221,7 @@ class Seeded(Callback):
         np.random.set_state(self.before[1])
         torch.set_rng_state(self.before[2])
 
-# %% ../../nbs/models/01_losses_and_callbacks.ipynb #2c8dba2f
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #ba430fa2
 @contextmanager
 def one_thread(
     small: bool = True,  # False: leave everything as it is
@@ -242,11 +242,11 @@ class OneThread(Callback):
     order = -19
 
     def before_fit(self):
-        self.threads = torch.get_num_threads()
-        torch.set_num_threads(1)
+        self.block = one_thread()
+        self.block.__enter__()
 
     def after_fit(self):
-        torch.set_num_threads(self.threads)
+        self.block.__exit__(None, None, None)
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #092f5a57
 class History(Callback):
@@ -296,31 +296,14 @@ class Bar(Callback):
     def after_fit(self):
         self.bar.close()
 
-# %% ../../nbs/models/01_losses_and_callbacks.ipynb #82e9d1fa
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #03e44169
 class HalfPrecision(MixedPrecision):
-    "Mixed precision on the device of the loaders: 'bf16' anywhere, 'fp16' on a GPU"
+    "bfloat16 on the device of the loaders, GPU or CPU; weights stay in full precision"
 
-    def __init__(
-        self,
-        kind: str = 'bf16',  # 'bf16' or 'fp16'
-    ):
-        if kind not in ('bf16', 'fp16'):
-            raise ProdclfError(f"no half precision is called {kind!r}. Remedy: 'bf16' or 'fp16'")
-        super().__init__(amp_mode=AMPMode(kind))
-        self.kind = kind
-
-    @property
-    def dtype(self):
-        return torch.bfloat16 if self.kind == 'bf16' else torch.float16
+    def __init__(self):
+        super().__init__(AMPMode.BF16)
 
     def before_fit(self):
-        device = torch.device(
-            getattr(self.dls, 'device', None) or next(self.model.parameters()).device
-        ).type
-        if device == 'cpu' and self.kind == 'fp16':
-            raise ProdclfError("fp16 needs a GPU. Remedy: to_bf16(), or no half precision on a CPU")
-        self.autocast = torch.autocast(device, dtype=self.dtype)
-        self.learn.scaler, self.scales = (
-            torch.amp.GradScaler(device, enabled=self.kind == 'fp16'),
-            [],
-        )
+        device = getattr(self.dls, 'device', None) or next(self.model.parameters()).device
+        self.autocast = torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+        self.learn.scaler, self.scales = torch.amp.GradScaler(enabled=False), []

@@ -119,8 +119,9 @@ def predict(
     model: str = 'fused',  # 'fused', or a member
     min_confidence: float = None,  # None: that of the artifact
 ) -> pd.DataFrame:  # id, rank, category, probability
-    """The most probable categories of each product, `top_k` rows each, in the order of the products;
-    one row with the category `undecided` where the highest probability is below `min_confidence`"""
+    """The most probable categories of each product, `top_k` rows each, in the order of the
+    products; one row with the category `undecided` where the highest probability is below
+    `min_confidence`"""
     p = self.predict_proba(products, model)
     k = min(top_k, p.shape[1])
     best = np.argsort(-p, axis=1, kind='stable')[:, :k]  # N,K

@@ -6,9 +6,10 @@
 __all__ = ['SparseRows', 'save_arrays', 'load_arrays', 'LogitModel', 'LinearModel', 'choose_solver', 'class_shares', 'fit_linear',
            'fit_naive_bayes']
 
-# %% ../../nbs/models/09_solvers.ipynb #bf13a428
+# %% ../../nbs/models/09_solvers.ipynb #050cdbd3
 import json
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ class LogitModel:
             self.temperature = fit_temperature(np.concatenate(logits), np.concatenate(codes))
         return self
 
-# %% ../../nbs/models/09_solvers.ipynb #80b3b4de
+# %% ../../nbs/models/09_solvers.ipynb #5898944b
 class LinearModel(LogitModel):
     "Logits = sparse rows × weights + bias"
 
@@ -160,9 +161,6 @@ class LinearModel(LogitModel):
         self.weights, self.bias = np.asarray(weights, np.float32), np.asarray(bias, np.float32)
         for i in range(0, len(self.weights), 4096):
             self.weights[i : i + 4096] = self.weights[i : i + 4096].astype(np.float16)
-
-    def __repr__(self):
-        return f'LinearModel({self.weights.shape[0]:,} columns, {len(self.bias)} categories)'
 
     def logits(
         self,
@@ -191,9 +189,9 @@ class LinearModel(LogitModel):
         about, *arrays = load_arrays(folder, 'linear', 'weights', 'bias', 'prior')
         return cls(*arrays, about['temperature'])
 
-# %% ../../nbs/models/09_solvers.ipynb #5646e6bc
+# %% ../../nbs/models/09_solvers.ipynb #8cc56b71
 def _solve_exactly(x, y, bias, loss, C, class_weight, seed):
-    "Weights (D, C) by scikit-learn; `bias` is changed in place"
+    "Weights (D, C) by scikit-learn; changes `bias` in place"
     common = dict(C=C, class_weight=class_weight, random_state=seed)
     if loss == 'hinge':
         found = LinearSVC(**common).fit(x, y)
@@ -231,9 +229,9 @@ def _add_product(x, dense, out):
     used, at = np.unique(x.indices, return_inverse=True)  # where a later SciPy has moved its loop
     out[used] += sparse.csr_matrix((x.data, at, x.indptr), (x.shape[0], len(used))).T @ dense
 
-# %% ../../nbs/models/09_solvers.ipynb #00ff3ee8
+# %% ../../nbs/models/09_solvers.ipynb #5d08d2da
 def _solve_streamed(x, y, rows, bias, loss, C, class_weight, seed, epochs):
-    "Weights (D, C) by stochastic gradient descent over shuffled batches; `bias` is changed in place"
+    "Weights (D, C) by stochastic gradient descent on shuffled batches; changes `bias` in place"
     n, bs, done, pace = len(rows), 128, 0, None
     epochs = epochs or int(np.clip(round(150_000 / n), 2, 15))
     counts, longest = np.bincount(y[rows], minlength=len(bias)), dict(hinge=0.5, log_loss=8.0)[loss]
@@ -286,7 +284,7 @@ def class_shares(
         )
     return (counts / len(rows)).astype(np.float32)
 
-# %% ../../nbs/models/09_solvers.ipynb #1c5b0123
+# %% ../../nbs/models/09_solvers.ipynb #b59a9475
 def fit_linear(
     x,  # rows: anything with `shape`, `take(rows)` and `batches(rows, …)`, such as `SparseRows`
     y,  # (N,) category numbers
@@ -301,10 +299,15 @@ def fit_linear(
 ) -> LinearModel:
     "A linear model of some rows; raises `ProdclfError` for fewer than two categories"
     rows = check_rows(rows, x.shape[0])
-    prior = class_shares(y, rows, n_classes)
-    bias = -np.ones_like(prior) if loss == 'hinge' else np.log(np.maximum(prior, 1e-7))
     if solver == 'auto':
         solver = choose_solver(len(rows), n_classes)
+    if (loss, solver) not in product(('hinge', 'log_loss'), ('exact', 'streamed')):
+        raise ProdclfError(
+            f'loss={loss!r}, solver={solver!r}. Remedy: loss hinge or log_loss, solver exact, '
+            'streamed or auto'
+        )
+    prior = class_shares(y, rows, n_classes)
+    bias = -np.ones_like(prior) if loss == 'hinge' else np.log(np.maximum(prior, 1e-7))
     if solver == 'exact':
         weights = _solve_exactly(x.take(rows), y[rows], bias, loss, C, class_weight, seed)
     else:

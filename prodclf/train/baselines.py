@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['baseline_names', 'Baselines', 'fit_baselines']
 
-# %% ../../nbs/train/01_baselines.ipynb #15a3eb7f
+# %% ../../nbs/train/01_baselines.ipynb #cb3dafe2
 import time
 from dataclasses import dataclass, field
 
@@ -20,9 +20,9 @@ from ..data.splits import split_rows
 from ..evaluate.metrics import Scorer
 from ..models.solvers import LogitModel, choose_solver, class_shares
 from ..models.solvers import fit_linear, fit_naive_bayes
-from ..models.sparse_text import count_texts
+from ..models.sparse_text import SparseTextModel, count_texts
 
-# %% ../../nbs/train/01_baselines.ipynb #5adb1a7f
+# %% ../../nbs/train/01_baselines.ipynb #6675752b
 class _Forest(LogitModel):
     "A random forest on a sample of the products"
 
@@ -45,8 +45,8 @@ class _Forest(LogitModel):
             ]
             rows = np.sort(rng(seed, 'forest').choice(rows, sample, replace=False))
         self.columns = np.sort(np.argsort(x.vectorizer.idf, kind='stable')[:5000])
-        trees, leaves = int(np.clip(memory // (16_000 * n_classes), 10, 100)), 1000
-        forest = RandomForestClassifier(trees, max_leaf_nodes=leaves, n_jobs=-1, random_state=seed)
+        trees = int(np.clip(memory // (16_000 * n_classes), 10, 100))
+        forest = RandomForestClassifier(trees, max_leaf_nodes=1000, n_jobs=-1, random_state=seed)
         self.forest = forest.fit(self._narrow(x.take(rows)), y[rows])
 
     def _narrow(self, x):
@@ -57,7 +57,7 @@ class _Forest(LogitModel):
         proba[:, self.forest.classes_] = self.forest.predict_proba(self._narrow(x))
         return np.log(np.maximum(proba, np.float32(1e-7)))
 
-# %% ../../nbs/train/01_baselines.ipynb #3f73740d
+# %% ../../nbs/train/01_baselines.ipynb #1170db14
 _fits = dict(
     logistic_regression=lambda *rows, **how: fit_linear(*rows, loss='log_loss', C=30.0, **how),
     linear_svm=fit_linear,
@@ -74,26 +74,26 @@ class Baselines:
     classes: list  # (C,) category names
     rows: list = field(default_factory=list)  # a dict for each model, for metrics.json
     proba: dict = field(default_factory=dict)  # name -> (test rows, C), with `keep`
-    models: dict = field(default_factory=dict)  # name -> fitted model, with `keep`
+    models: dict = field(default_factory=dict)  # name -> `SparseTextModel`, with `keep`
     notes: list = field(default_factory=list)  # what to know about the figures
 
     def table(self) -> pd.DataFrame:
         "A row for each model"
         return pd.DataFrame(self.rows).set_index('model')
 
-# %% ../../nbs/train/01_baselines.ipynb #b6164902
-def _calibrated(name, x, y, learn, valid, groups, n_classes, solver, seed):
+# %% ../../nbs/train/01_baselines.ipynb #c5dd148f
+def _calibrated(name, x, y, learn, valid, groups, n_classes, **how):
     "A fitted model with a temperature"
-    exact, how = solver == 'exact', dict(solver=solver, seed=seed)
-    share = 1 if exact else min(0.25, 4096 / max(valid.sum(), 1))
-    hold = valid & (uniform(groups, int(seed), 'held') < share)
+    small = choose_solver(learn.sum(), n_classes) == 'exact'
+    share = 1 if small else min(0.25, 4096 / max(valid.sum(), 1))
+    hold = valid & (uniform(groups, int(how['seed']), 'held') < share)
     model = _fits[name](x, y, learn & ~hold, n_classes, **how).calibrate(x, y, hold)
-    if exact and hold.any():
+    if small and hold.any():
         model, temperature = _fits[name](x, y, learn, n_classes, **how), model.temperature
         model.temperature = temperature
     return model
 
-# %% ../../nbs/train/01_baselines.ipynb #da9b5d3a
+# %% ../../nbs/train/01_baselines.ipynb #4ad61d91
 def fit_baselines(
     data,  # a ProductDataset or a product table
     split=None,  # (N,) 0 train, 1 valid, 2 test, -1 unused; None: of `split_rows`
@@ -113,31 +113,32 @@ def fit_baselines(
             f'{wrong[0]!r} is not a baseline. Remedy: one of {", ".join(baseline_names)}'
         )
     data = data if isinstance(data, ProductDataset) else ProductDataset(data)
-    found = Baselines(list(classes or data.classes()))
-    y, groups, n_classes = data.codes(found.classes), data.groups(), len(found.classes)
+    classes = list(classes or data.classes())
+    y, groups, n_classes = data.codes(classes), data.groups(), len(classes)
     if split is None:
         split = split_rows(y, groups, data.fixed_split(), seed=seed)
     valid, test = ((split == i) & (y >= 0) for i in (1, 2))
     learn = (split == 0) & (y >= 0) | valid
     if not test.any():
         raise ProdclfError('there is nothing to test on. Remedy: a split with test products')
-    if solver == 'auto':
-        solver = choose_solver(learn.sum(), n_classes)
-    x, paths = count_texts(data, learn, n_classes, folder, workers), data.paths(found.classes)
+    how = dict(solver=solver, seed=seed)
+    x, paths = count_texts(data, learn, n_classes, folder, workers), data.paths(classes)
+    found = Baselines(classes)
     for name in progress(names or baseline_names, text='baselines', unit='model'):
         start, scorer, proba = time.perf_counter(), Scorer(n_classes, seed, paths), []
-        model = _calibrated(name, x, y, learn, valid, groups, n_classes, solver, seed)
+        model = _calibrated(name, x, y, learn, valid, groups, n_classes, **how)
         seconds, start = time.perf_counter() - start, time.perf_counter()
-        for numbers, some in x.batches(test, 8192):
+        for numbers, some in x.batches(test, 4096):
             predicted = model.predict_proba(some)
             scorer.add(y[numbers], predicted, groups[numbers])
             if keep:
                 proba.append(predicted)
         each = (time.perf_counter() - start) / test.sum() + x.seconds / len(x)
-        took = dict(fit_seconds=seconds + x.seconds, ms_per_product=1000 * each)
-        found.rows.append(dict(model=name, **scorer.row(), **took))
+        row = dict(model=name, **scorer.row(), fit_seconds=seconds + x.seconds)
+        found.rows.append(row | dict(ms_per_product=1000 * each))
         found.notes += model.notes
         if keep:
-            found.models[name], found.proba[name] = model, np.concatenate(proba)
+            found.proba[name] = np.concatenate(proba)
+            found.models[name] = SparseTextModel(x.vectorizer, model, classes)
         del model, predicted  # before the next table of weights is made
     return found

@@ -188,7 +188,7 @@ def evaluate_model(
     batch: int = 4096,  # products at a time
     seed: int = 0,  # of intervals and sample
 ) -> Evaluation:
-    """Measure a model, batch by batch; raises `ProdclfError` when it knows none of the categories"""
+    "Measure a model in batches; raises `ProdclfError` when it knows none of the categories"
     dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
     codes, groups = dataset.codes(predictor.classes), dataset.groups()
     rows = np.flatnonzero(codes >= 0) if rows is None else check_rows(rows, len(dataset))

@@ -142,8 +142,8 @@ def fit(
     X,  # data frame, or a list or series of texts
     y,  # (N,) categories: strings or numbers
 ):
-    """Learn from all rows; raises `ProdclfError` for a missing label, one category only, or nothing to
-    read. Returns the estimator"""
+    """Learn from all rows; raises `ProdclfError` for a missing label, one category only, or nothing
+    to read. Returns the estimator"""
     y = np.asarray(y)
     if len(y) != len(X):
         raise ProdclfError(f'{len(X)} rows and {len(y)} labels. Remedy: one label a row')
