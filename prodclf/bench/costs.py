@@ -111,7 +111,7 @@ def _learning_stages(place: Path, rows, large) -> dict:
     done = _run(place, 'active', 'small shop', *given, *asked, out='asked')
     return found | dict(active=(rows, done['round_seconds']['margin'], 0))
 
-# %% ../../nbs/bench/06_costs.ipynb #33b1eda1
+# %% ../../nbs/bench/06_costs.ipynb #99627eb2
 def _run_stages(place: Path, rows, large, images, **choices) -> dict:
     "Every stage once: stage -> (items, seconds, bytes)"
     return (
@@ -146,7 +146,7 @@ def measure_rates(
     about, drawn = machine(), min(classes, 2560)
     name, scale = f'{about["processor"]}, {about["cores"]} cores', classes / drawn
     choices = dict(classes=drawn, side=side, text=text, image=image)
-    file = cache_folder('rates') / f'{digest(3, choices, sizes, large, photos, name)[:16]}.json'
+    file = cache_folder('rates') / f'{digest(4, choices, sizes, large, photos, name)[:16]}.json'
     if file.exists() and not again:
         found = json.loads(file.read_text())['rates']
     else:
