@@ -224,7 +224,7 @@ class ReadProduct(Transform):
             text = self.reader.text.tokenizer.decode(ids[mask.bool()].tolist()).strip()
         return ShownProduct(image if has_image else None, text)
 
-# %% ../../nbs/models/03_dataloaders.ipynb #d381142c
+# %% ../../nbs/models/03_dataloaders.ipynb #000e8ff0
 def group_lengths(
     order: np.ndarray,  # N positions in random order
     lengths: np.ndarray,  # length at each position
@@ -372,7 +372,7 @@ def product_block(
         splitter=lambda items: (items[:n_train], items[n_train:]),
     )
 
-# %% ../../nbs/models/03_dataloaders.ipynb #bb19e27e
+# %% ../../nbs/models/03_dataloaders.ipynb #3731d181
 def product_dataloaders(
     train,  # products to train on: a product table, or a `ProductDataset`
     valid,  # products that choose the best epoch

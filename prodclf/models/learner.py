@@ -43,7 +43,7 @@ from fastai.data.core import DataLoaders
 from fastai.metrics import AccumMetric
 from fastai.optimizer import OptimWrapper
 
-# %% ../../nbs/models/06_learner.ipynb #db696514
+# %% ../../nbs/models/06_learner.ipynb #abb239aa
 class ProductClassifier(nn.Module):
     """A fusion head over a text and an image encoder, either of which may be None; batches of
     products or vectors in, logits out"""
@@ -282,7 +282,7 @@ def head_learner(
     model = ProductClassifier(top, **(encoders or {}))
     return ProductLearner(dls, model, classes, schedule, True, seed=seed, **options)
 
-# %% ../../nbs/models/06_learner.ipynb #7cd57976
+# %% ../../nbs/models/06_learner.ipynb #e2166198
 def train_head(
     embeddings,  # `Embeddings`, or {view: (N, D) array, tensor, or rows on disk}
     y,  # (N,) category numbers; -1 where there is none
@@ -403,7 +403,7 @@ def _ready(image, freeze_bn):
     if freeze_bn is True or (freeze_bn == 'auto' and image.name != 'tiny'):
         freeze_batchnorm(image)
 
-# %% ../../nbs/models/06_learner.ipynb #81cc7ed1
+# %% ../../nbs/models/06_learner.ipynb #5ec035fb
 @patch
 @torch.no_grad()
 def logits(
