@@ -135,16 +135,16 @@ def savings(
         have = need.index[need['most'][s].notna() & base.notna()]
         mine = need['labels'][s][have]
         own, other = (need['sign'][k][have] for k in (s, against))
-        saved = low = high = np.nan
-        if len(have) and mine.notna().all():
-            saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
+        arrived, saved, low, high = len(have) and mine.notna().all(), np.nan, np.nan, np.nan
         early = (own == '≤') & (other != '≤')
+        if arrived and not ((own == '≤') & ~early).any():
+            saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
         rows.append(
             dict(
                 strategy=s,
                 target=target,
                 metric=metric,
-                labels=mine.mean() if np.isfinite(saved) else np.nan,
+                labels=mine.mean() if arrived else np.nan,
                 random_labels=base[have].mean(),
                 saved=saved,
                 low=low,
@@ -189,6 +189,8 @@ def _cell(r, sign: str, against: str) -> str:
         return f'{"≥" if r.at_least else sign}{r.random_labels:,.0f}'
     if np.isnan(r.labels):
         return '–'
+    if np.isnan(r.saved):
+        return f'{sign}{r.labels:,.0f}'
     spread = '' if np.isnan(r.low) else f', {100 * r.low:.0f} to {100 * r.high:.0f}'
     return f'{sign}{r.labels:,.0f} ({"≥ " * r.at_least}{100 * r.saved:.0f} %{spread})'
 

@@ -248,9 +248,9 @@ def coverage(
 
 # %% ../../nbs/active/02_diversity.ipynb #cafb0d32
 def kmeans_cells(
-    cloud: Cloud,
+    cloud: Cloud,  # all points
     k: int,  # clusters
-    seed: int = 0,
+    seed: int = 0,  # of the sample and the start
     a_cluster: int = 256,  # rows drawn for each
 ) -> np.ndarray:  # (N,) cluster numbers below k
     "k-means fitted on a sample, every point given to its nearest centre"
@@ -310,11 +310,11 @@ def typiclust(
 
 # %% ../../nbs/active/02_diversity.ipynb #83352727
 def purity_radius(
-    cloud: Cloud,
+    cloud: Cloud,  # all points
     cell: np.ndarray,  # (N,) clusters that stand for the unknown categories
     share: float = 0.95,  # of the balls must be pure
     seed: int = 0,  # draws the balls that are looked at
-    balls: int = 1000,
+    balls: int = 1000,  # that are looked at
 ) -> float:  # a distance
     "The largest radius at which balls around products hold one cluster each (Yehuda et al. 2022)"
     drawn = np.sort(rng(seed, 'balls').choice(len(cloud), min(balls, len(cloud)), replace=False))

@@ -33,7 +33,9 @@ class Entry(NamedTuple):
 entry_kinds = ('start', 'catalog', 'answer', 'skip', 'correct', 'undo', 'new_category')
 
 
-def entry_line(entry: Entry) -> str:
+def entry_line(
+    entry: Entry,  # of the journal
+) -> str:
     "The entry as a line of JSON; what is empty is left out"
     return (
         json.dumps(

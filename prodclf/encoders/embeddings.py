@@ -525,8 +525,8 @@ def open_embeddings(
     dataset,  # products: a `ProductDataset`, or a prepared folder
     folder=None,  # that `embed` wrote; None: the only one in the prepared folder
 ) -> Embeddings:
-    """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there, not
-    finished, or belongs to another state of the catalog"""
+    """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there,
+    not finished, or belongs to another state of the catalog"""
     dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
     if isinstance(dataset, SubsetProducts):
         return open_embeddings(dataset.source, folder).subset(dataset.rows)

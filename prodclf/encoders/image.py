@@ -166,7 +166,7 @@ class ImageEncoder(nn.Module):
         mirrored = ', mirrored' * self.flip
         return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
-# %% ../../nbs/encoders/05_image.ipynb #8348da10
+# %% ../../nbs/encoders/05_image.ipynb #3a4741dc
 @patch
 def normalize(
     self: ImageEncoder,
@@ -197,10 +197,11 @@ def views(
             break
 
     def part(kind, layer):
-        z = maps[len(stages) - 1 if layer is None else layer]  # B,C,h,w
+        z = maps[len(stages) - 1 if layer is None else layer]  # B,C,h,w, or of Swin B,h,w,C
+        where = (2, 3) if z.shape[2] == z.shape[3] else (1, 2)
         if kind == 'max':
-            return z.amax((2, 3))
-        return self.head(z.mean((2, 3))) if kind == 'logits' else z.mean((2, 3))
+            return z.amax(where)
+        return self.head(z.mean(where)) if kind == 'logits' else z.mean(where)
 
     return [part(*p) for p in self.parts]
 
@@ -372,7 +373,7 @@ def _own_preparation(name: str, body: nn.Module) -> dict:
     sizes = dict(size=t.crop_size[0], resize=t.resize_size[0])
     return dict(sizes, interpolation=t.interpolation.value, mean=t.mean, std=t.std)
 
-# %% ../../nbs/encoders/05_image.ipynb #b83feffb
+# %% ../../nbs/encoders/05_image.ipynb #15910f3b
 def image_encoder(
     name: str = 'resnet50',  # a registered name, a folder, a torchvision classifier, 'timm:NAME'
     weights='hub',  # 'hub', a FILE, or None for random weights
@@ -384,9 +385,9 @@ def image_encoder(
 ):  # `ImageEncoder`, or what was registered
     """An image encoder by name or folder; raises `ProdclfError` with the remedy when network or
     weights cannot be had"""
-    file = None if weights == 'hub' else weights
+    name, file = str(name), None if weights == 'hub' else weights
     asked = dict(weights=file, size=size, fit=fit, pooling=pooling, flip=flip)
-    make = encoder_makers('image').get(str(name))
+    make = encoder_makers('image').get(name)
     if (Path(name) / 'encoder.json').is_file():
         return call_maker(partial(load_image_encoder, name), name, asked)
     if make:
@@ -412,7 +413,7 @@ def image_encoder(
     pooling, fit = pooling or 'rich', fit or 'pad'
     return ImageEncoder(body, name, fit=fit, pooling=pooling, head=head, flip=flip, **how).eval()
 
-# %% ../../nbs/encoders/05_image.ipynb #5ab0a730
+# %% ../../nbs/encoders/05_image.ipynb #b3d0e663
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     "Batch norm that stays in evaluation mode"
 
@@ -422,18 +423,13 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 def freeze_batchnorm(
     module: nn.Module,  # changed in place
-    affine: bool = False,  # whether its scale and shift are frozen too
 ) -> nn.Module:
     """Keep the running statistics of every batch norm as they are, also in training mode; returns
     the module"""
     for m in module.modules():
-        if not isinstance(m, nn.BatchNorm2d):
-            continue
-        m.__class__ = FrozenBatchNorm2d
-        m.eval()
-        if affine:
-            m.weight.requires_grad_(False)
-            m.bias.requires_grad_(False)
+        if isinstance(m, nn.BatchNorm2d):
+            m.__class__ = FrozenBatchNorm2d
+            m.eval()
     return module
 
 # %% ../../nbs/encoders/05_image.ipynb #dc6c4d28

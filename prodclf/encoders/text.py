@@ -6,7 +6,7 @@
 __all__ = ['text_length', 'half_precision', 'parse_pooling', 'pool_tokens', 'TextEncoder', 'tiny_text_encoder', 'text_names',
            'text_encoder']
 
-# %% ../../nbs/encoders/04_text.ipynb #7b660302
+# %% ../../nbs/encoders/04_text.ipynb #9d4eb23d
 import difflib
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +22,6 @@ from prodclf.encoders.weights import (
     check_model_folder,
     hub_folder,
     read_settings,
-    read_weights,
     save_weights,
     weights_digest,
 )

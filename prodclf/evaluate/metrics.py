@@ -10,6 +10,7 @@ __all__ = ['check_codes', 'check_proba', 'accuracy', 'macro_f1', 'top_k_accuracy
 # %% ../../nbs/evaluate/01_metrics.ipynb #48b4b78b
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -250,6 +251,13 @@ def _block_of(
     return (uniform(keys, int(seed), 'blocks') * _n_blocks).astype(int)
 
 
+@lru_cache(4)
+def _draws(n: int, seed: int) -> np.ndarray:  # n,B
+    "How often each block is met in each of `n` draws; the same for all models of a run"
+    even = np.full(_n_blocks, 1 / _n_blocks)
+    return rng(seed, 'blocks').multinomial(_n_blocks, even, size=n).astype(float)
+
+
 class _BlockCounts:
     "Right, there and predicted, per block and category"
 
@@ -269,9 +277,7 @@ class _BlockCounts:
 
     def resampled(self, n: int, seed: int) -> dict:  # figure -> (n,)
         "The figures of `n` draws of blocks with replacement"
-        even = np.full(_n_blocks, 1 / _n_blocks)
-        draws = rng(seed, 'blocks').multinomial(_n_blocks, even, size=n).astype(float)  # n,B
-        return _figures(*(draws @ counts for counts in self.counts))
+        return _figures(*(_draws(n, int(seed)) @ counts for counts in self.counts))
 
 # %% ../../nbs/evaluate/01_metrics.ipynb #1458697f
 def _half_width(
