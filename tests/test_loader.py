@@ -13,7 +13,7 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from prodclf.core import write_json
-from prodclf.encoders.embeddings import DiskRows
+from prodclf.encoders.vectors import DiskRows
 from prodclf.models.loader import EmbeddingLoader
 folder, out, rank, world, pause = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), float(sys.argv[5])
 y, at = np.load(folder/'y.npy'), np.load(folder/'at.npy')
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 def loader(folder, **options):
-    from prodclf.encoders.embeddings import DiskRows
+    from prodclf.encoders.vectors import DiskRows
     from prodclf.models.loader import EmbeddingLoader
     return EmbeddingLoader({'text': DiskRows(folder/'rows.f16', width, np.load(folder/'at.npy'))}, None, np.load(folder/'y.npy'), bs=64, shuffle=True, **options)
 
@@ -90,7 +90,7 @@ def test_memory_does_not_grow_with_the_catalog(tmp_path):
     code = '''
 import sys
 import numpy as np
-from prodclf.encoders.embeddings import DiskRows
+from prodclf.encoders.vectors import DiskRows
 from prodclf.models.loader import EmbeddingLoader
 def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1])/1e3
 before = peak()

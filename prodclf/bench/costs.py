@@ -169,11 +169,11 @@ _recorded = {  # stage -> ((rows, megabytes), …), of 512 categories
     'active': ((100_000, 1052), (1_000_000, 1206), (3_000_000, 1356)),
 }
 
-# %% ../../nbs/bench/06_costs.ipynb #c1681017
+# %% ../../nbs/bench/06_costs.ipynb #bda3779c
 _tables = {  # stage -> tables of weights, of measured and of held-out predictions at the peak
-    'baselines': (1, 6, 0),
-    'train': (2, 8, 5),
-    'active': (0, 4, 0),
+    'baselines': (1, 12, 0),
+    'train': (2, 16, 5),
+    'active': (0, 8, 0),
 }
 
 
@@ -181,7 +181,7 @@ def class_megabytes(
     stage: str,  # name
     classes: int,  # C
     columns: int = None,  # of the TF-IDF rows; None: as many as there is room for
-    measured: int = 8192,  # products that are measured together
+    measured: int = 4096,  # products that are measured together
 ) -> float:
     "Memory that depends on the number of categories"
     room = max(4096, 2**26 // classes)

@@ -11,14 +11,14 @@ import textwrap, warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np, pandas as pd, torch
-from fastcore.all import L, fastuple, patch
+from fastcore.all import fastuple, patch
 
 # %% ../../nbs/models/03_dataloaders.ipynb #14fe6fe7
 warnings.filterwarnings(
     'ignore', message='.*torch.jit.script', category=FutureWarning
 )  # fastai 2.8 uses it when imported
 
-# %% ../../nbs/models/03_dataloaders.ipynb #c7ea1cfd
+# %% ../../nbs/models/03_dataloaders.ipynb #0c47e817
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
 from fastai.torch_core import TensorCategory, TensorImage, show_image, to_device
 from fastai.vision.data import get_grid
@@ -26,7 +26,7 @@ from ..core import ProdclfError, rng
 from ..data.dataset import ProductDataset
 from ..data.images import load_image
 from ..encoders.descriptors import prepare_image
-from ..encoders.embeddings import make_encoders
+from ..encoders.registry import make_encoders
 from ..encoders.image import ImageEncoder, image_augmentations
 from ..encoders.text import TextEncoder
 from ..encoders.tokenize import length_batches
@@ -227,7 +227,7 @@ class ReadProduct(Transform):
             text = self.reader.text.tokenizer.decode(ids[mask.bool()].tolist()).strip()
         return ShownProduct(image if has_image else None, text)
 
-# %% ../../nbs/models/03_dataloaders.ipynb #3e501b77
+# %% ../../nbs/models/03_dataloaders.ipynb #51c2e00f
 def group_lengths(
     order: np.ndarray,  # N positions in random order
     lengths: np.ndarray,  # length at each position
@@ -235,8 +235,8 @@ def group_lengths(
     rng,  # a NumPy generator, for the order of batches
     run: int = 20,  # batches that are sorted together
 ) -> list:  # arrays of positions
-    """Batches in which neighbors are of similar length: sort within runs of `run` batches, then shuffle
-    the full batches; the short one stays last"""
+    """Batches in which neighbors are of similar length: sort within runs of `run` batches, then
+    shuffle the full batches; the short one stays last"""
     batches = []
     for part in np.split(order, range(run * bs, len(order), run * bs)):
         batches += [part[b] for b in length_batches(lengths[part], bs)]
@@ -372,7 +372,7 @@ def product_block(
         splitter=lambda items: (items[:n_train], items[n_train:]),
     )
 
-# %% ../../nbs/models/03_dataloaders.ipynb #829379d3
+# %% ../../nbs/models/03_dataloaders.ipynb #869141e6
 def product_dataloaders(
     train,  # products to train on: a product table, or a `ProductDataset`
     valid,  # products that choose the best epoch
@@ -388,8 +388,8 @@ def product_dataloaders(
     memory: float = 2**30,  # bytes of tokens and decoded images to keep
     seed: int = 0,  # of the order of rows, and of tiny encoders
 ) -> DataLoaders:
-    """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders. Raises
-    `ProdclfError` when a part is empty or holds an unknown category"""
+    """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders.
+    Raises `ProdclfError` when a part is empty or holds an unknown category"""
     settings = {k: v for k, v in locals().items() if k not in ('text', 'image')}
     train, valid = (
         d if isinstance(d, ProductDataset) else ProductDataset(d) for d in (train, valid)

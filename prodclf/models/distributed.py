@@ -36,8 +36,8 @@ class World(NamedTuple):
 
 
 def world() -> World:
-    """The place of this process, as torchrun or accelerate launch have written it into the environment;
-    raises `ProdclfError` where it is half there"""
+    """The place of this process, as torchrun or accelerate launch have written it into the
+    environment; raises `ProdclfError` where it is half there"""
     env = os.environ
     size, rank = env.get('WORLD_SIZE') or '1', env.get('RANK') or ''
     if size in ('0', '1'):

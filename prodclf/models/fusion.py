@@ -64,8 +64,8 @@ class Scale(nn.Module):
 
 # %% ../../nbs/models/04_fusion.ipynb #b941b0f6
 class Fusion(nn.Module):
-    """The part that heads share: named views, a learned vector for each missing one, modality dropout in
-    training"""
+    """The part that heads share: named views, a learned vector for each missing one, modality
+    dropout in training"""
 
     def __init__(
         self,
@@ -298,8 +298,8 @@ def fusion_head(
     defaults: dict = None,  # options for heads that know them
     **options,  # arguments of the head, such as `hidden`, `dropout`, `modality_dropout`
 ) -> nn.Module:
-    """A head, which notes under `.config` how it was built. Raises `ProdclfError` for an unknown name or
-    option, with the choices"""
+    """A head, which notes under `.config` how it was built. Raises `ProdclfError` for an unknown
+    name or option, with the choices"""
     if isinstance(name, nn.Module):
         if options:
             raise ProdclfError(

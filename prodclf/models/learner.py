@@ -6,7 +6,7 @@
 __all__ = ['ProductClassifier', 'encode_some', 'parameter_groups', 'product_metrics', 'ProductLearner', 'default_schedule',
            'head_schedule', 'head_learner', 'train_head', 'product_learner']
 
-# %% ../../nbs/models/06_learner.ipynb #6975548e
+# %% ../../nbs/models/06_learner.ipynb #86c6d6d5
 import time
 from copy import deepcopy
 from functools import partial
@@ -16,8 +16,9 @@ from fastcore.basics import patch
 from torch import nn
 from ..core import ProdclfError
 from ..data.dataset import ProductDataset, check_rows, row_blocks
-from ..encoders.embeddings import embed, make_encoders
+from ..encoders.embeddings import embed
 from ..encoders.image import freeze_batchnorm
+from ..encoders.registry import make_encoders
 from ..encoders.tokenize import length_batches
 from ..evaluate.metrics import accuracy, macro_f1
 from .dataloaders import ProductBatch, ProductRows, product_dataloaders
@@ -37,16 +38,16 @@ from prodclf.models.losses_and_callbacks import (
 )
 
 # %% ../../nbs/models/06_learner.ipynb #637bab09
-from fastai.callback.schedule import Learner
+from fastai.callback.schedule import Learner  # noqa: F401, it brings fit_one_cycle
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.metrics import AccumMetric
 from fastai.optimizer import OptimWrapper
 
-# %% ../../nbs/models/06_learner.ipynb #a92c14c2
+# %% ../../nbs/models/06_learner.ipynb #c36e78c3
 class ProductClassifier(nn.Module):
-    """A fusion head over a text and an image encoder, either of which may be None; batches of products or
-    vectors in, logits out"""
+    """A fusion head over a text and an image encoder, either of which may be None; batches of
+    products or vectors in, logits out"""
 
     def __init__(
         self,
@@ -282,7 +283,7 @@ def head_learner(
     model = ProductClassifier(top, **(encoders or {}))
     return ProductLearner(dls, model, classes, schedule, True, seed=seed, **options)
 
-# %% ../../nbs/models/06_learner.ipynb #2797af07
+# %% ../../nbs/models/06_learner.ipynb #26814a67
 def train_head(
     embeddings,  # `Embeddings`, or {view: (N, D) array, tensor, or rows on disk}
     y,  # (N,) category numbers; -1 where there is none
@@ -302,8 +303,8 @@ def train_head(
     bar: bool = True,  # a progress bar when it takes longer than two seconds
     **options,  # of `head_learner`: patience, keep_best, modality_dropout …
 ) -> ProductLearner:
-    """Train a head on vectors that may stay on disk. Raises `ProdclfError` for a view that is not there, and
-    for rows without a category"""
+    """Train a head on vectors that may stay on disk. Raises `ProdclfError` for a view that is not
+    there, and for rows without a category"""
     if views is None and isinstance(fusion, str) and fusion in ('text', 'image'):
         views = [fusion]
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -316,8 +317,8 @@ def train_head(
     learner.fine_tune()
     return learner
 
-# %% ../../nbs/models/06_learner.ipynb #6b8dfce4
-def _chosen_encoders(dls, text, image, fusion, seed) -> dict:
+# %% ../../nbs/models/06_learner.ipynb #9fb0a994
+def _chosen_encoders(dls, text, image, fusion, **options) -> dict:
     "The encoders to use, by view: those of the loaders, ready ones, or new ones by name"
     if not hasattr(dls, 'settings'):
         raise ProdclfError(
@@ -331,7 +332,7 @@ def _chosen_encoders(dls, text, image, fusion, seed) -> dict:
         chosen[view] = (
             getattr(dls.reader, view) if isinstance(spec, str) and spec == 'loaders' else spec
         )
-    chosen = make_encoders(**chosen, products=dls.settings['train'], seed=seed)
+    chosen = make_encoders(dls.settings['train'], **chosen, **options)
     if not chosen:
         raise ProdclfError(
             f'nothing is left to read for fusion {fusion!r}. Remedy: give the loaders a text or '
@@ -359,7 +360,7 @@ def _frozen_loaders(dls, encoders) -> list:
         loaders.append(EmbeddingLoader(*vectors, y, shuffle=shuffle, **options))
     return loaders
 
-# %% ../../nbs/models/06_learner.ipynb #3c18e73f
+# %% ../../nbs/models/06_learner.ipynb #a42caea3
 def product_learner(
     dls,  # from `product_dataloaders`
     text='loaders',  # text encoder: as the loaders have it, a name, a folder, an encoder, or None
@@ -376,7 +377,7 @@ def product_learner(
     **options,  # of `ProductLearner`: loss, accumulate, keep_best, patience …
 ) -> ProductLearner:
     "A learner for products; raises `ProdclfError` for names that do not exist, with the choices"
-    encoders = _chosen_encoders(dls, text, image, fusion, seed)
+    encoders = _chosen_encoders(dls, text, image, fusion, frozen=frozen, seed=seed)
     s, vocab, options['bar'] = dls.settings, list(dls.vocab), str(fusion) * bar
     if frozen:
         loaders = _frozen_loaders(dls, encoders)
@@ -403,7 +404,7 @@ def _ready(image, freeze_bn):
     if freeze_bn is True or (freeze_bn == 'auto' and image.name != 'tiny'):
         freeze_batchnorm(image)
 
-# %% ../../nbs/models/06_learner.ipynb #218c9120
+# %% ../../nbs/models/06_learner.ipynb #0d5dfdf7
 @patch
 @torch.no_grad()
 def logits(
@@ -411,8 +412,8 @@ def logits(
     products,  # a product table or a `ProductDataset`; labels are not needed
     bs: int = 256,  # products in a batch
 ) -> np.ndarray:  # (N, C) float32
-    """What the network puts out before softmax, in the order of the rows. Raises `ProdclfError` for a head
-    that knows no encoders"""
+    """What the network puts out before softmax, in the order of the rows. Raises `ProdclfError` for
+    a head that knows no encoders"""
     model = self.model.to(self.device).eval()
     if not model.encoders:
         raise ProdclfError(

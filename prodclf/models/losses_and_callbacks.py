@@ -142,8 +142,8 @@ class Accumulate(Callback):
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #e247868c
 class KeepBest(Callback):
-    """Restore the weights of the epoch that was best on the rows of the validation loader; stop early
-    with `patience`"""
+    """Restore the weights of the epoch that was best on the rows of the validation loader; stop
+    early with `patience`"""
 
     order = 60
 
