@@ -50,7 +50,7 @@ def text_hashes(
     "`text_hash` of each"
     return np.fromiter(map(text_hash, texts), np.int64, len(texts))
 
-# %% ../../nbs/data/06_dedup.ipynb #00b41144
+# %% ../../nbs/data/06_dedup.ipynb #7890e22a
 _waves = np.round(
     4096 * np.cos(np.pi * np.arange(16)[:, None] * (2 * np.arange(64) + 1) / 128)
 )  # 16,64

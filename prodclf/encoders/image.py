@@ -166,7 +166,7 @@ class ImageEncoder(nn.Module):
         mirrored = ', mirrored' * self.flip
         return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
-# %% ../../nbs/encoders/05_image.ipynb #3a4741dc
+# %% ../../nbs/encoders/05_image.ipynb #e01d89a8
 @patch
 def normalize(
     self: ImageEncoder,
@@ -207,7 +207,10 @@ def views(
 
 
 @patch
-def forward(self: ImageEncoder, x: torch.Tensor) -> torch.Tensor:
+def forward(
+    self: ImageEncoder,
+    x: torch.Tensor,  # B,3,H,W uint8, or float in 0..1
+) -> torch.Tensor:  # B,dim
     "Encode a batch: B,3,H,W images in, (B, dim) out"
     return torch.cat(self.views(x), dim=1)
 

@@ -26,10 +26,10 @@ from prodclf.encoders.weights import (
     weights_digest,
 )
 
-# %% ../../nbs/encoders/04_text.ipynb #f800a5f2
+# %% ../../nbs/encoders/04_text.ipynb #a4cefce3
 def parse_pooling(
     pooling: str,  # such as 'mean', 'cls', 'mean+max', 'mean@3+mean'
-    kinds=('mean', 'cls', 'max', 'last'),
+    kinds=('mean', 'cls', 'max', 'last'),  # that may be named
 ) -> list:  # (kind, layer or None) for each part
     "Read a pooling recipe; raises `ProdclfError` that lists what there is"
     parts = [p.partition('@') for p in str(pooling).split('+')]

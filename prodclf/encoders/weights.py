@@ -100,11 +100,11 @@ def weights_digest(
         parts += [k, str(v.dtype), list(v.shape), raw]
     return digest(*parts)
 
-# %% ../../nbs/encoders/01_weights.ipynb #c85a4cfa
+# %% ../../nbs/encoders/01_weights.ipynb #b4edf3b8
 def read_settings(
     path,  # a JSON file
     form: int = None,  # the format it must have; None: any
-    remedy: str = 'copy the whole folder again',
+    remedy: str = 'copy the whole folder again',  # where the file is missing or damaged
 ) -> dict:
     "Read settings; raises `ProdclfError` where the file is missing, damaged, or of another version"
     path = Path(path)
@@ -165,9 +165,10 @@ def check_model_folder(
         raise ProdclfError(f'{folder / f} is missing. Remedy: {whole}')
     return [folder / f for f in files]
 
-# %% ../../nbs/encoders/01_weights.ipynb #cc14f59a
+# %% ../../nbs/encoders/01_weights.ipynb #4518b41a
 def hub_folder(
     name: str,  # such as 'distilbert-base-uncased' or 'timm/resnet18.a1_in1k'
+    # what to do where it cannot be had
     remedy: str = 'pass a local folder that holds the model, or connect once so that it can be '
     'fetched',
 ) -> Path:
