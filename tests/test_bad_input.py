@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from prodclf.data.catalog import Reading, iter_catalog, product_columns, read_catalog, require_classes, write_catalog
+from prodclf.data.catalog import Reading, iter_catalog, read_catalog, require_classes, write_catalog
 from prodclf.core import ProdclfError
 from prodclf.data.images import check_image, load_image
 from prodclf.data.splits import split
+from prodclf.data.tables import product_columns, quarantine_columns
 from prodclf.data.text import clean_text
 
 
@@ -53,11 +54,11 @@ def check(reading):
     """The law of the account: every row is in one of the two tables, once."""
     assert isinstance(reading, Reading)
     assert len(reading.products) + len(reading.quarantine) == reading.rows
-    assert sorted([*reading.numbers, *reading.quarantine.row]) == list(range(1, reading.rows+1))
+    assert len({*reading.origin.row, *reading.quarantine.row}) == reading.rows == len(reading.origin) + len(reading.quarantine)
     assert list(reading.products.columns) == product_columns
     assert isinstance(reading.products.index, pd.RangeIndex) or list(reading.products.index) == list(range(len(reading.products)))
     assert reading.products.id.is_unique and reading.products.group.notna().all()
-    assert list(reading.quarantine.columns) == ['row', 'id', 'reason', 'detail'] and reading.quarantine.reason.notna().all()
+    assert list(reading.quarantine.columns) == quarantine_columns and reading.quarantine[['file', 'reason', 'remedy']].notna().all(axis=None)
     return reading
 
 
@@ -109,7 +110,7 @@ def test_wrong_encoding(shop, kind):
     line = {'csv': shop.header + '\n1,Café,,Mugs,,\n', 'jsonl': '{"title": "Café", "category": "Mugs"}\n'}[kind]
     file = shop.folder/f'a.{kind}'
     file.write_bytes(line.encode('cp1252'))
-    one_line(lambda: read_catalog(file), f'a.{kind}', 'not utf-8 at byte', 'line', '--encoding cp1252')
+    one_line(lambda: read_catalog(file), f'a.{kind}', 'not utf-8', 'line', 'byte 0xe9', '--encoding cp1252')
     assert check(read_catalog(file, encoding='cp1252')).products.title[0] == 'Café'
     file.write_bytes(line.encode('utf-16'))
     one_line(lambda: read_catalog(file), '--encoding utf-16')
@@ -132,17 +133,21 @@ def test_damaged_gzip(shop):
     (shop.folder/'a.jsonl.gz').write_bytes(raw)
     assert check(read_catalog(shop.folder/'a.jsonl.gz')).rows == 5000
     (shop.folder/'a.jsonl.gz').write_bytes(raw[:len(raw)//2])
-    one_line(lambda: read_catalog(shop.folder/'a.jsonl.gz'), 'a.jsonl.gz', 'damaged or cut off')
+    r = check(read_catalog(shop.folder/'a.jsonl.gz'))     # what stands before the tear is used, the tear is told once
+    assert 1000 < len(r.products) < 4000 and r.quarantine.reason.tolist() == ['file torn'] and 'download the file again' in r.quarantine.remedy[0]
 
 def test_one_json_list(shop):
     (shop.folder/'a.json').write_text('[{"title": "Mug"}]')
     one_line(lambda: read_catalog(shop.folder/'a.json'), 'one object a line', 'jq')
 
-def test_images_folder_missing(shop): one_line(lambda: read_catalog(shop.write(), images=shop.folder/'pics'), 'pics', '--images', '--image none')
+def test_images_folder_missing(shop):
+    one_line(lambda: read_catalog(shop.write(), images=shop.folder/'pics'), 'pics', '--images', '--image none')
+    (shop.images/'0.jpg').unlink(); (shop.images/'1.jpg').unlink(); (shop.images/'2.jpg').unlink(); shop.images.rmdir()
+    one_line(lambda: read_catalog(shop.write()), 'no folder of images', '0.jpg', '--images', '--image none')
 
 def test_images_in_the_table(shop):
     pd.DataFrame(dict(title=['a'], label=['b'], image=[jpeg])).to_parquet(shop.folder/'a.parquet')
-    one_line(lambda: read_catalog(shop.folder/'a.parquet'), 'holds pictures')
+    one_line(lambda: read_catalog(shop.folder/'a.parquet'), 'holds images', 'prodclf prepare')
 
 
 # ---- rows -------------------------------------------------------------------------------------------------
@@ -151,8 +156,8 @@ rows = {
     'no label':         ('x,Mug,Big,,2.jpg,', 'no label'),
     'blank label':      ('x,Mug,Big,  ,2.jpg,', 'no label'),
     'nothing at all':   (',,,,,', 'no label'),
-    'no text, no image': ('x,,,Mugs,,', 'neither text nor picture'),
-    'only markup':      ('x,<br/>,&nbsp;,Mugs,,', 'neither text nor picture'),
+    'no text, no image': ('x,,,Mugs,,', 'neither text nor image'),
+    'only markup':      ('x,<br/>,&nbsp;,Mugs,,', 'neither text nor image'),
     'duplicate id':     ('g1,Mug,Big,Mugs,2.jpg,', 'duplicate id'),
     'too many fields':  ('x,Mug,Big,Mugs,2.jpg,,,', 'malformed row'),
     'too few fields':   ('x,Mug,Big', 'malformed row'),
@@ -162,7 +167,8 @@ rows = {
     'absolute path':    ('x,Mug,Big,Mugs,/etc/passwd,', 'image outside the images folder'),
     'backslashes':      ('x,Mug,Big,Mugs,..\\..\\etc\\passwd,', 'image outside the images folder'),
     'drive letter':     ('x,Mug,Big,Mugs,C:\\mug.jpg,', 'image outside the images folder'),
-    'web address':      ('x,Mug,Big,Mugs,https://shop.example/a.jpg,', 'image is a web address'),
+    'web address only': ('x,,,Mugs,https://shop.example/a.jpg,', 'neither text nor image'),
+    'data address':     ('x,Mug,Big,Mugs,data:image/png;base64;iVBORw0KGgo=,', 'image is a web address'),
     'a folder':         ('x,Mug,Big,Mugs,.,', 'image outside the images folder'),
 }
 
@@ -170,7 +176,7 @@ rows = {
 def test_bad_row_is_quarantined(shop, name):
     line, reason = rows[name]
     r = shop.read(line, 'y,Cup,After,Mugs,2.jpg,')
-    assert r.rows == 4 and r.quarantine.row.tolist() == [3] and r.quarantine.reason.tolist() == [reason]
+    assert r.rows == 4 and r.quarantine.row.tolist() == [4] and r.quarantine.reason.tolist() == [reason]
     assert r.products.id.tolist() == ['g1', 'g2', 'y']
     assert 'quarantined' in repr(r) and reason in repr(r)
 
@@ -209,7 +215,7 @@ def test_broken_json_lines(shop):
     file.write_text('\n'.join([good(1), '{"id": 2, "title": "cut', good(3), '[1, 2]', '"text"', 'null', '[' * 100_000, good(8), '{"category": "Mugs"}', '{"title": "half \\ud83d", "category": "Mugs"}']) + '\n')
     r = check(read_catalog(file))
     assert r.products.id.tolist() == ['1', '3', '8', 'row-10'] and r.quarantine.row.tolist() == [2, 4, 5, 6, 7, 9]
-    assert Counter(r.quarantine.reason) == {'malformed row': 5, 'neither text nor picture': 1}
+    assert Counter(r.quarantine.reason) == {'malformed row': 5, 'neither text nor image': 1}
     assert r.products.title[3] == 'half ?'
 
 def test_text_of_all_sorts(shop):
@@ -229,7 +235,7 @@ def test_an_open_quote_loses_one_row(shop, at):
     lines = [f'{i},"Mug, {i}","Two\nlines",Mugs,,' for i in range(20)]
     lines[at] = f'{at},"Mug {at},Big,Mugs,,'
     r = shop.read(*lines)
-    assert r.rows == 22 and r.quarantine.row.tolist() == [at+3] and 'unbalanced quote' in r.quarantine.detail[0]
+    assert r.rows == 22 and r.quarantine.row.tolist() == [2*at+4] and 'unbalanced quote' in r.quarantine.detail[0]
 
 def test_unlabelled_rows_are_welcome_when_asked_for(shop):
     r = shop.read('x,Mug,,,,', need_label=False)
@@ -301,11 +307,11 @@ def test_bad_picture_is_quarantined(shop, name):
     raw, reason = unusable[name]
     (shop.images/'x.jpg').write_bytes(raw)
     r = shop.read('x,Mug,Big,Mugs,x.jpg,')
-    assert r.quarantine.row.tolist() == [3] and r.quarantine.reason[0].startswith(reason)
+    assert r.quarantine.row.tolist() == [4] and r.quarantine.reason[0].startswith(reason)
     assert check_image(shop.images/'x.jpg').startswith(reason)
     one_line(lambda: load_image(shop.images/'x.jpg'), 'x.jpg', reason)
     kept = shop.read('x,Mug,Big,Mugs,x.jpg,', 'y,,,Mugs,x.jpg,', bad_image='text-only')
-    assert kept.products.id.tolist() == ['g1', 'g2', 'x'] and pd.isna(kept.products.image[2]) and any('stay with their words' in n for n in kept.notes)
+    assert kept.products.id.tolist() == ['g1', 'g2', 'x'] and pd.isna(kept.products.image[2]) and any('stay with their text' in n for n in kept.notes)
     assert kept.quarantine.reason[0].startswith(reason)   # no words and no picture
 
 def test_bomb_is_refused_by_its_header():

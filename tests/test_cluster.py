@@ -20,10 +20,9 @@ ray = pytest.importorskip('ray', reason="Ray is not installed: pip install 'prod
 
 from prodclf.data.ray import ray_runner  # noqa: E402
 from prodclf.core import ProdclfError  # noqa: E402
-from prodclf.encoders.embeddings import embed  # noqa: E402
-from prodclf.data.prepare import Job, Rules, prepare  # noqa: E402
+from prodclf.data.prepare import Job, PrepareConfig, prepare  # noqa: E402
 
-rules = Rules(part_rows=24)
+config = PrepareConfig(part_rows=24)
 
 
 def files_of(folder):
@@ -67,7 +66,7 @@ def shop(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def local(shop):
-    return prepare(shop/'products.csv', shop/'local', rules=rules, workers=1)
+    return prepare(shop/'products.csv', shop/'local', config=config, workers=1)
 
 
 def at_work(node, seconds=20):
@@ -94,32 +93,33 @@ def stopping(run, after, act):
 def test_one_line_for_an_error(nodes, tmp_path):
     "What goes wrong on another machine arrives as one line"
     with pytest.raises(ProdclfError, match='does not see .*run.json. Remedy: put the folder on storage that all machines see'):
-        list(ray_runner()(iter([]), tmp_path, rules))
+        list(ray_runner()(iter([]), tmp_path, config))
     (tmp_path/'run.json').write_text('{}')
-    with pytest.raises(ProdclfError, match='^TypeError on a machine of the cluster .*finished parts are kept$'):
-        list(ray_runner()(iter([Job('part-00000', None, None)]), tmp_path, rules))
+    with pytest.raises(ProdclfError, match='^AttributeError on a machine of the cluster .*finished parts are kept$'):
+        list(ray_runner()(iter([Job('part-00000', None)]), tmp_path, config))
     def broken():
         raise ProdclfError('products.csv: the source has changed. Remedy: prepare again')
         yield
-    with pytest.raises(ProdclfError, match='^products.csv: the source has changed'): list(ray_runner()(broken(), tmp_path, rules))
+    with pytest.raises(ProdclfError, match='^products.csv: the source has changed'): list(ray_runner()(broken(), tmp_path, config))
 
 
 def test_same_as_local(nodes, shop, local):
     "Both nodes make parts; interrupted after three, then the same command again: nothing is done twice, and the folder is the local one"
     class Stop(Exception): pass
     def stop(): raise Stop
-    with pytest.raises(Stop): prepare(shop/'products.csv', shop/'ray', rules=rules, runner=stopping(ray_runner(), 3, stop))
+    with pytest.raises(Stop): prepare(shop/'products.csv', shop/'ray', config=config, runner=stopping(ray_runner(), 3, stop))
     done, made = {f.stem for f in (shop/'ray'/'work').glob('part-*.json')}, []
     assert 3 <= len(done) < 20
     def rest(jobs, *args):
         for entry in stopping(ray_runner(), 1, lambda: at_work(nodes[1]))(jobs, *args): made.append(entry['part']['name']); yield entry
-    prepare(shop/'products.csv', shop/'ray', rules=rules, runner=rest)
+    prepare(shop/'products.csv', shop/'ray', config=config, runner=rest)
     assert files_of(shop/'ray') == files_of(local.folder)
     assert len(made) == len(set(made)) <= 20-len(done) and not done & set(made)     # fewer where a part was in the making at the stop
 
 
 def test_embed_same_as_local(nodes, local):
     "Actors that open the encoder once give the same features as processes of this machine"
+    from prodclf.encoders.embeddings import embed
     options = dict(text='words', image='tiny', dim=8, device='cpu')
     alone = embed(local, local.folder.parent/'alone', workers=0, **options)
     spread = embed(local, local.folder.parent/'spread', engine='ray', **options)
@@ -134,6 +134,6 @@ def test_node_killed_half_way(nodes, shop, local):
     def kill():
         at_work(second)
         os.kill(second.all_processes['raylet'][0].process.pid, signal.SIGKILL)
-    prepare(shop/'products.csv', shop/'killed', rules=rules, runner=stopping(ray_runner(), 5, kill))
+    prepare(shop/'products.csv', shop/'killed', config=config, runner=stopping(ray_runner(), 5, kill))
     assert files_of(shop/'killed') == files_of(local.folder)
     assert second.all_processes['raylet'][0].process.poll() is not None

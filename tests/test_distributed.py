@@ -1,5 +1,6 @@
 """Several real processes, over gloo on CPUs, equal one; the same file is the test and the script that the processes run."""
-import json, os, signal, subprocess, sys, time
+import json, os, signal, socket, subprocess, sys, time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,12 @@ def learners():
             if not self.training: self.truth += self.yb[0].tolist(); return
             self.losses_seen.append(float(self.learn.loss.detach()))
             first = self.xb[0]
-            if isinstance(first, dict) and 'words' in first: self.rows_seen[-1] += first['words'][:getattr(self.learn.dl, 'count', None), 0].mul(1000).round().int().tolist()
+            if isinstance(first, dict) and 'words' in first: self.rows_seen[-1] += first['words'][:self.learn.dl.counts[self.learn.dl.order.rank], 0].mul(1000).round().int().tolist()
             self.trouble(self.learn)
     return torch, Watch
 
 
-def shop_learner(bs, store, rows=None, gaps=False, **options):
+def shop_learner(bs, rows=None, gaps=False, **options):
     "Words and pictures, tiny encoders, nothing random in the network"
     torch, Watch = learners()
     import pandas as pd
@@ -47,7 +48,7 @@ def shop_learner(bs, store, rows=None, gaps=False, **options):
         train = train.assign(image=train.image.where(r.random(len(train)) < .3), text=train.text.where(r.random(len(train)) < .4))
     text = text_encoder('tiny', train_texts=shop.text.tolist(), max_length=12, seed=0)
     dls = product_dataloaders(train, valid, bs=bs, text=text, image=image_encoder('tiny', size=32, seed=0), augment=False, seed=1, device='cpu')
-    learn = product_learner(dls, fusion='gated', modality_dropout=0., head=dict(dropout=0., hidden=32), freeze_bn=True, frozen_bs=bs, store=store, seed=5, **options)
+    learn = product_learner(dls, fusion='gated', modality_dropout=0., head=dict(dropout=0., hidden=32), freeze_bn=True, seed=5, **options)
     for m in learn.model.modules():
         if isinstance(m, torch.nn.Dropout): m.p = 0.
     watch = Watch(); learn.add_cb(watch)
@@ -57,9 +58,9 @@ def shop_learner(bs, store, rows=None, gaps=False, **options):
 shop_stories = dict(frozen=dict(frozen=True), finetune={}, accumulate=dict(accumulate=2), uneven=dict(rows=65, accumulate=2, clip=None), gaps=dict(gaps=True, accumulate=2))
 
 
-def shop_run(name, processes, store):
+def shop_run(name, processes):
     bs = (12 if name == 'gaps' else 32)//processes
-    learn, watch = shop_learner(bs, store, **shop_stories[name])
+    learn, watch = shop_learner(bs, **shop_stories[name])
     if name == 'finetune': learn.fine_tune(2, freeze_epochs=1)          # frozen groups first, then all: two fits
     else: learn.fine_tune(2)
     return learn, watch
@@ -69,24 +70,21 @@ def plain_learner(bs, rows=50, dropout=0., stream=False, norm=False, accumulate=
     "A head on features whose first column is the row number"
     torch, Watch = learners()
     from fastai.data.core import DataLoaders
-    from prodclf.models.dataloaders import FeatureLoader
-    from prodclf.models.callbacks import Accumulate, History, KeepBest, Seeded
     from prodclf.models.fusion import fusion_head
-    from prodclf.models.learner import ProductClassifier, ProductLearner, product_metrics
-    from prodclf.models.loader import StreamFeatures
-    from prodclf.models.losses import product_loss
+    from prodclf.models.learner import ProductClassifier, ProductLearner
+    from prodclf.models.loader import EmbeddingLoader
     r = np.random.default_rng(0)
     x, y = r.normal(size=(rows+valid_rows, 8)).astype(np.float32), r.integers(0, 4, rows+valid_rows)
     x[:,1] += y; x[:,0] = np.arange(len(x))/1000
-    kind = StreamFeatures if stream else FeatureLoader
-    loaders = [kind({'words': x[a:b]}, y=y[a:b], bs=bs, shuffle=a == 0) for a,b in ((0, rows), (rows, rows+valid_rows))]
+    order = dict(block=8, buffer=30) if stream else {}                   # several buffers, or one
+    loaders = [EmbeddingLoader({'words': x[a:b]}, y=y[a:b], bs=bs, shuffle=a == 0, **order) for a,b in ((0, rows), (rows, rows+valid_rows))]
     torch.manual_seed(0)
     head = fusion_head('concat', {'words': 8}, 4, hidden=16, dropout=dropout, modality_dropout=0.)
     if norm: head.net[2] = torch.nn.BatchNorm1d(16)
     watch = Watch(trouble)
-    cbs = [Seeded(3), History(), watch] + [KeepBest('accuracy', patience=3)]*(not stream) + [Accumulate(accumulate)]*(accumulate > 1)
-    return ProductLearner(DataLoaders(*loaders, device='cpu'), ProductClassifier(head), list('abcd'), True, dict(epochs=4, base_lr=.01),
-                          loss_func=product_loss('balanced', np.bincount(y)), cbs=cbs, metrics=product_metrics()), watch
+    options = dict(loss='balanced', label_smoothing=0., clip=None, seed=3, accumulate=accumulate, cbs=[watch])
+    if stream: options['keep_best'] = None
+    return ProductLearner(DataLoaders(*loaders, device='cpu'), ProductClassifier(head), list('abcd'), dict(epochs=4, base_lr=.01, wd=.01), True, patience=3, **options), watch
 
 
 plain_stories = {'50 rows': dict(rows=50), '46 rows': dict(rows=46), '2 rows': dict(rows=2), '2 batches a step': dict(rows=50, accumulate=2), 'bf16': dict(rows=50), 'dropout': dict(dropout=.5), 'dropout again': dict(dropout=.5), 'batch norm': dict(norm=True, rows=45), 'stream': dict(stream=True, rows=101)}
@@ -99,7 +97,7 @@ def plain_run(name, processes):
     return learn, watch
 
 
-def told(learn, watch, **more):
+def what_was_seen(learn, watch, **more):
     tensors = [p.detach().float().numpy().ravel() for p in (*learn.model.parameters(), *learn.model.buffers())]
     return dict(losses=watch.losses_seen, rows=watch.rows_seen, truth=list(watch.truth), dice=watch.dice, n=learn.dls.train.n, epochs=learn.curves().to_dict('list'),
                 weights=np.concatenate(tensors), kind=type(learn.model).__name__, **more)
@@ -116,25 +114,25 @@ def read(folder, name, who=0):
 
 def script(kind, out):
     from prodclf.core import ProdclfError
-    from prodclf.models.distributed import leave, world
+    from prodclf.models.distributed import Distributed, leave, world
     rank, size, _ = world()
     if kind == 'shop':
-        for name in shop_stories: write(out, name, rank, told(*shop_run(name, size, f'{out}/store')))
+        for name in shop_stories: write(out, name, rank, what_was_seen(*shop_run(name, size)))
         leave()                                                         # and meet again, with less patience
         def late(learn):
             if rank == 1 and learn.train_iter == 1: time.sleep(9)
         learn, _ = plain_learner(8, trouble=late)
-        learn.distributed(timeout=4)
+        learn.add_cb(Distributed(timeout=4))
         try: learn.fit(1); write(out, 'late', rank, dict(said=''))
         except ProdclfError as e: write(out, 'late', rank, dict(said=str(e)))
         leave()
         command(out)                                                    # the second process ends in there, when the networks are trained
         assert world() == (0, 1, 0)
-        for name in shop_stories: write(out, name, 'one', told(*shop_run(name, 1, f'{out}/store')))
+        for name in shop_stories: write(out, name, 'one', what_was_seen(*shop_run(name, 1)))
     if kind == 'plain':
         for name in plain_stories:
             learn, watch = plain_run(name, size)
-            found = told(learn, watch, record=list(learn.recorder.values[-1]))
+            found = what_was_seen(learn, watch, record=list(learn.recorder.values[-1]))
             write(out, name, rank, found if rank else dict(found, validated=list(learn.validate())))           # one process validates, and need not wait
         def dies(learn):
             if rank == 2 and learn.train_iter == 2: os.kill(os.getpid(), signal.SIGKILL)
@@ -171,7 +169,7 @@ def quiet(home):
 
 @pytest.fixture(scope='module')
 def two(tmp_path_factory):
-    "Two processes of torchrun: the folder they wrote to, and what they said"
+    "Two processes of torchrun: the folder they wrote to, and what they printed"
     folder = tmp_path_factory.mktemp('two')
     done = subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', here, 'shop', folder], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
@@ -181,9 +179,16 @@ def two(tmp_path_factory):
 @pytest.fixture(scope='module')
 def three(tmp_path_factory):
     "Three processes with plain environment variables, the last of which kills itself in the end"
-    from prodclf.models.distributed import launch
     folder = tmp_path_factory.mktemp('three')
-    return folder, launch([sys.executable, here, 'plain', folder], processes=3, timeout=240)
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        common = dict(WORLD_SIZE='3', MASTER_ADDR='127.0.0.1', MASTER_PORT=str(s.getsockname()[1]))
+    started = [subprocess.Popen([sys.executable, here, 'plain', folder], env=os.environ | common | dict(RANK=str(r), LOCAL_RANK=str(r)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for r in range(3)]
+    try:
+        with ThreadPoolExecutor(3) as pool: printed = list(pool.map(lambda p: p.communicate(timeout=240), started))
+    finally:
+        for p in started: p.kill()
+    return folder, [subprocess.CompletedProcess(p.args, p.returncode, *texts) for p, texts in zip(started, printed)]
 
 
 def same(mine, theirs, rel=1e-4, far=1e-3):
@@ -217,16 +222,16 @@ def test_a_late_process_is_not_waited_for_for_ever(two):
 
 def test_the_command(two):
     folder, done = two
-    assert done.stdout.count('macro-F1') == 1 and done.stderr.count('report: ') == 1         # one process writes, measures and says so
+    assert done.stdout.count('macro_f1') == 1 and done.stderr.count('model: ') == 1         # one process writes, measures and says so
     assert (folder/'ended.1').read_text() == (folder/'ended.first').read_text() == '0'
     assert {'text', 'linear_svm', 'fused'} <= {r['model'] for r in json.loads((folder/'model'/'metrics.json').read_text())['results']}
     assert (folder/'model'/'config.json').exists() and not list(folder.rglob('*.part'))
 
 
-@pytest.mark.parametrize('name', ['50 rows', '46 rows', '2 rows', '2 batches a step'])
+@pytest.mark.parametrize('name', ['50 rows', '46 rows', '2 rows', '2 batches a step', 'stream'])
 def test_three_processes_are_one(three, name):
     learn, watch = plain_run(name, 1)
-    mine, theirs = told(learn, watch), [read(three[0], name, r) for r in range(3)]
+    mine, theirs = what_was_seen(learn, watch), [read(three[0], name, r) for r in range(3)]
     same(mine, theirs[0])
     alike(*theirs)
     for t in theirs: assert t['truth'] == mine['truth']                  # validation rows gathered: all, once, in order
@@ -254,7 +259,7 @@ def test_dropout_is_repeatable_and_each_process_has_its_own(three):
     assert len({t['dice'] for t in a}) == 3
 
 
-def test_streams_deal_for_themselves(three):
+def test_a_record_is_that_of_one_process(three):
     theirs = [read(three[0], 'stream', r) for r in range(3)]
     epochs = list(zip(*[t['rows'] for t in theirs]))
     assert len(epochs) == 4

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-import prodclf.data.download
+import prodclf.data.web
 from prodclf.core import ProdclfError
-from prodclf.data.download import Remote, fetch, fetch_command
+from prodclf.data.download import Remote, fetch
+from prodclf.data.published import fetch_command
 
 kills = int(os.environ.get('PRODCLF_KILLS', 5))
 
@@ -84,9 +85,14 @@ print(got); got.check()
 '''
 
 
+def default_interrupt():
+    "In the child: what was started in the background of a shell has inherited that Ctrl-C is ignored"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def process(plan, folder):
     return subprocess.Popen([sys.executable, '-c', script, json.dumps(plan), str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'})
+                            env={**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'}, preexec_fn=default_interrupt)
 
 
 def test_killed_at_random_moments(serve, tmp_path):
@@ -151,7 +157,7 @@ def test_changed_between_two_calls(serve, tmp_path):
 @pytest.mark.parametrize('target', ['http://10.0.0.1/', 'http://169.254.169.254/latest', 'http://[::1]/', 'file:///etc/passwd', 'ftp://127.0.0.1/x', '//10.9.9.9/x', 'http://127.0.0.2/'])
 def test_redirect_inwards(serve, tmp_path, monkeypatch, target):
     "127.0.0.1 counts as public here, and nothing else: no connection is made to where the redirect leads"
-    monkeypatch.setattr(prodclf.data.download, 'is_public', lambda a: a == '127.0.0.1')
+    monkeypatch.setattr(prodclf.data.web, 'is_public', lambda a: a == '127.0.0.1')
     server = serve({'f': b''}, lambda h, name, n: h.answer(302, Location=target) or True)
     row, = fetch(server.plan(), tmp_path, wait=.01).rows
     assert row.state == 'failed' and ('private address' in row.reason or 'is refused' in row.reason), row.reason
@@ -164,7 +170,7 @@ def test_looked_up_once(tmp_path, monkeypatch):
     def look(host, port, *args, **kwargs): return [(2, 1, 6, '', (next(answers, '127.0.0.1'), port))]
     import socket
     monkeypatch.setattr(socket, 'getaddrinfo', look)
-    assert prodclf.data.download.addresses('evil.example', 80) == ['93.184.215.14']
+    assert prodclf.data.web.addresses('evil.example', 80) == ['93.184.215.14']
     row, = fetch([Remote('http://evil.example/f', 'f')], tmp_path, wait=.01).rows
     assert 'evil.example has the private address 127.0.0.1' in row.reason
 

@@ -11,28 +11,33 @@ import pytest
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.data.prepare import Rules, make_part, prepare
-from prodclf.data.dataset import Shards
+from prodclf.data.dataset import ProductDataset
+from prodclf.data.prepare import PrepareConfig, make_part, prepare
 
 kills = int(os.environ.get('PRODCLF_KILLS', 2))
-rules = Rules(part_rows=32, longest=64)
+config = PrepareConfig(part_rows=32, longest=64)
 linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
 
 script = '''
 import sys
 from prodclf.core import ProdclfError
-from prodclf.data.prepare import Rules, prepare
+from prodclf.data.prepare import PrepareConfig, prepare
 source, out, workers, part_rows, longest = sys.argv[1:6]
 print('ready', flush=True)
-try: prepare(source, out, rules=Rules(part_rows=int(part_rows), longest=int(longest)), workers=int(workers))
+try: prepare(source, out, config=PrepareConfig(part_rows=int(part_rows), longest=int(longest)), workers=int(workers))
 except ProdclfError as e: sys.exit(f'prodclf: {e}')
 print('done ' + next((l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')), ''), flush=True)
 '''
 quiet = {**os.environ, 'PRODCLF_QUIET': '1', 'OMP_NUM_THREADS': '1'}
 
 
-def process(source, out, workers=1, part_rows=rules.part_rows, longest=rules.longest):
-    p = subprocess.Popen([sys.executable, '-c', script, *map(str, (source, out, workers, part_rows, longest))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=quiet)
+def default_interrupt():
+    "In the child: what was started in the background of a shell has inherited that Ctrl-C is ignored"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def process(source, out, workers=1, part_rows=config.part_rows, longest=config.longest):
+    p = subprocess.Popen([sys.executable, '-c', script, *map(str, (source, out, workers, part_rows, longest))], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=quiet, preexec_fn=default_interrupt)
     assert p.stdout.readline() == 'ready\n', p.communicate()
     return p
 
@@ -87,7 +92,7 @@ def made(request, tmp_path_factory):
     "(source, what a run that was left alone makes of it)"
     folder = tmp_path_factory.mktemp(request.param)
     source = dict(shop=write_shop, reviews=write_reviews)[request.param](folder/'raw')
-    found = prepare(source, folder/'calm', rules=rules, workers=1)
+    found = prepare(source, folder/'calm', config=config, workers=1)
     m = found.manifest
     assert m['rows'] == m['products'] + m['quarantined'] == dict(shop=200, reviews=m['rows'])[request.param] and m['quarantined'] > 6 and len(found.parts) > 5
     assert len(pd.read_parquet(folder/'calm'/'quarantine.parquet')) == m['quarantined']
@@ -98,7 +103,7 @@ def made(request, tmp_path_factory):
 def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp('shop')
     source = write_shop(folder/'raw')
-    prepare(source, folder/'calm', rules=rules, workers=1)
+    prepare(source, folder/'calm', config=config, workers=1)
     return source, content(folder/'calm')
 
 
@@ -158,7 +163,7 @@ def test_killed_at_random_moments(made, tmp_path, workers):
 steps = '''
 import os, signal, sys
 from pathlib import Path
-from prodclf.data.prepare import Rules, prepare
+from prodclf.data.prepare import PrepareConfig, prepare
 source, out, every, part_rows, longest = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
 kinds = ('open', 'os.rename', 'os.remove', 'os.mkdir', 'os.rmdir')
 def child(folder, wait):
@@ -171,7 +176,7 @@ def child(folder, wait):
     pid = os.fork()
     if pid == 0:
         sys.addaudithook(watch)
-        try: prepare(source, folder, rules=Rules(part_rows=part_rows, longest=longest), workers=1); os._exit(0)
+        try: prepare(source, folder, config=PrepareConfig(part_rows=part_rows, longest=longest), workers=1); os._exit(0)
         except BaseException as e: print(repr(e), file=sys.stderr, flush=True); os._exit(3)
     return os.waitpid(pid, 0)[1]
 def content(folder): return {str(f.relative_to(folder)): f.read_bytes() for f in sorted(folder.rglob('*')) if f.is_file()}
@@ -212,7 +217,7 @@ def test_a_killed_worker(slow, tmp_path):
     assert 0 < len(kept) < 8
     p = process(slow, tmp_path/'out', workers=2, part_rows=2); out, err = p.communicate(timeout=120)
     assert p.returncode == 0, err
-    prepare(slow, tmp_path/'calm', rules=Rules(part_rows=2, longest=rules.longest), workers=1)
+    prepare(slow, tmp_path/'calm', config=PrepareConfig(part_rows=2, longest=config.longest), workers=1)
     assert content(tmp_path/'out') == content(tmp_path/'calm')
 
 
@@ -225,7 +230,7 @@ def test_interrupted(slow, tmp_path):
     p.communicate(timeout=60); all_gone(p.pid)
     assert p.returncode != 0
     before = {f.name: f.stat().st_mtime_ns for f in (tmp_path/'out'/'work').glob('part-*.json')}
-    assert before and prepare(slow, tmp_path/'out', rules=Rules(part_rows=2, longest=rules.longest), workers=1).manifest['rows'] == 16
+    assert before and prepare(slow, tmp_path/'out', config=PrepareConfig(part_rows=2, longest=config.longest), workers=1).manifest['rows'] == 16
 
 
 @linux
@@ -236,7 +241,7 @@ def test_two_processes_one_folder(slow, tmp_path):
     out, err = again.communicate(timeout=60)
     assert again.returncode == 1; one_line(err, 'prodclf: ', 'another process is preparing this catalog')
     p.kill(); p.communicate()
-    assert len(prepare(slow, tmp_path/'out', rules=Rules(part_rows=2, longest=rules.longest), workers=1)) == 16
+    assert len(prepare(slow, tmp_path/'out', config=PrepareConfig(part_rows=2, longest=config.longest), workers=1)) == 16
 
 
 # ---- disks ------------------------------------------------------------------------------------------------
@@ -261,9 +266,9 @@ def test_full_disk(made, disk):
     step = max(4, sum(map(len, calm.values()))//(100_000 if kills >= 30 else 20_000))   # KB: 20 or 100 steps and more
     while True:
         size(room)
-        try: prepare(source, folder/'out', rules=rules, workers=1); break
+        try: prepare(source, folder/'out', config=config, workers=1); break
         except ProdclfError as e: one_line(e, str(folder/'out'), 'the disk is full', 'finished parts are kept')
-        refuses(lambda: Shards(folder/'out'), 'Remedy: prodclf prepare')
+        refuses(lambda: ProductDataset(folder/'out'), 'Remedy: prodclf prepare')
         assert not list(folder.rglob('*.part'))
         met.append(len(list(folder.rglob('part-*.json')))); room += step
         assert room < 4000
@@ -274,13 +279,13 @@ def test_full_disk(made, disk):
 def test_full_from_the_start(made, disk):
     "A disk that runs full at any place of an unbroken run; then there is room"
     (source, calm), (folder, size) = made, disk
-    size(4000); prepare(source, folder/'x', rules=rules, workers=1); shutil.rmtree(folder/'x')
+    size(4000); prepare(source, folder/'x', config=config, workers=1); shutil.rmtree(folder/'x')
     for room in range(4, 400, 12 if kills >= 30 else 60):
         size(room)
-        try: prepare(source, folder/'out', rules=rules, workers=1)
+        try: prepare(source, folder/'out', config=config, workers=1)
         except ProdclfError as e: one_line(e, 'the disk is full')
         size(4000)
-        prepare(source, folder/'out', rules=rules, workers=1)
+        prepare(source, folder/'out', config=config, workers=1)
         assert content(folder/'out') == calm, room
         shutil.rmtree(folder/'out')
 
@@ -297,10 +302,10 @@ def test_full_disk_with_workers(shop, disk):
 
 def doing(then, at):
     "A runner that does something after so many parts"
-    def run(jobs, work, rules, folder):
+    def run(jobs, work, config, folder):
         for i,job in enumerate(jobs):
             if i == at: then()
-            yield make_part(job, work, rules, folder())
+            yield make_part(job, work, config, folder)
     return run
 
 
@@ -311,13 +316,13 @@ def test_read_only_disk(shop, disk):
     def read_only():      # a second, read-only mount on top: works with files open, as when a damaged disk turns read-only
         assert not mount('--bind', folder, folder) and not mount('-o', 'remount,ro,bind', folder)
     def writable(): subprocess.run(['umount', '-l', str(folder)], check=True)
-    read_only(); refuses(lambda: prepare(source, folder/'out', rules=rules, workers=1), str(folder/'out'), 'cannot be written')
+    read_only(); refuses(lambda: prepare(source, folder/'out', config=config, workers=1), str(folder/'out'), 'cannot be written')
     writable()
-    refuses(lambda: prepare(source, folder/'out', rules=rules, runner=doing(read_only, 2)), 'cannot be written')
-    refuses(lambda: prepare(source, folder/'out', rules=rules, workers=1), 'cannot be written')
+    refuses(lambda: prepare(source, folder/'out', config=config, runner=doing(read_only, 2)), 'cannot be written')
+    refuses(lambda: prepare(source, folder/'out', config=config, workers=1), 'cannot be written')
     assert len(list((folder/'out'/'work').glob('part-*.json'))) == 2
-    writable(); prepare(source, folder/'out', rules=rules, workers=1)
-    read_only(); assert len(prepare(source, folder/'out', rules=rules, workers=1)) > 0
+    writable(); prepare(source, folder/'out', config=config, workers=1)
+    read_only(); assert len(prepare(source, folder/'out', config=config, workers=1)) > 0
     assert content(folder/'out') == calm
     writable()
 
@@ -325,8 +330,8 @@ def test_read_only_disk(shop, disk):
 def test_the_catalog_goes_away(shop, tmp_path):
     "Somebody deletes the folder half-way"
     source, calm = shop
-    refuses(lambda: prepare(source, tmp_path/'out', rules=rules, runner=doing(lambda: shutil.rmtree(tmp_path/'out'), 2)), 'has gone away')
-    prepare(source, tmp_path/'out', rules=rules, workers=1)
+    refuses(lambda: prepare(source, tmp_path/'out', config=config, runner=doing(lambda: shutil.rmtree(tmp_path/'out'), 2)), 'has gone away')
+    prepare(source, tmp_path/'out', config=config, workers=1)
     assert content(tmp_path/'out') == calm
 
 
@@ -338,12 +343,12 @@ def test_pictures_unmounted(shop, tmp_path):
     shutil.copytree(shop[0], source); os.rename(source/'images', tmp_path/'share'); (source/'images').mkdir()
     if not shutil.which('mount') or mount('--bind', tmp_path/'share', source/'images'): pytest.skip('needs the right to mount')
     unmount = lambda: subprocess.run(['umount', '-l', str(source/'images')], check=True)
-    refuses(lambda: prepare(source, tmp_path/'out', rules=rules, runner=doing(unmount, 2)), 'the pictures have gone away')
-    refuses(lambda: prepare(source, tmp_path/'out', rules=rules, workers=1), 'the pictures have gone away')
+    refuses(lambda: prepare(source, tmp_path/'out', config=config, runner=doing(unmount, 2)), 'the images have gone away')
+    refuses(lambda: prepare(source, tmp_path/'out', config=config, workers=1), 'the images have gone away')
     (source/'images').rmdir()
-    refuses(lambda: prepare(source, tmp_path/'out', rules=rules, workers=1), 'the pictures have gone away')
+    refuses(lambda: prepare(source, tmp_path/'out', config=config, workers=1), 'the images have gone away')
     os.rename(tmp_path/'share', source/'images')
-    assert len(prepare(source, tmp_path/'out', rules=rules, workers=1)) and content(tmp_path/'out') == calm
+    assert len(prepare(source, tmp_path/'out', config=config, workers=1)) and content(tmp_path/'out') == calm
 
 
 @pytest.mark.parametrize('what', ['removed', 'cut off', 'grown', 'folder removed'])
@@ -358,17 +363,17 @@ def test_a_source_that_changes(tmp_path, kind, what):
     else:
         file = source/f'products.{kind}'
         table.to_csv(file, index=False) if kind == 'csv' else table.to_json(file, orient='records', lines=True)
-    shutil.copytree(source, tmp_path/'safe'); whole, few = file.read_bytes(), Rules(part_rows=400)
-    prepare(source, tmp_path/'calm', rules=few, workers=1)
+    shutil.copytree(source, tmp_path/'safe'); whole, few = file.read_bytes(), PrepareConfig(part_rows=400)
+    prepare(source, tmp_path/'calm', config=few, workers=1)
     def spoil():
         if what == 'removed': file.unlink()
         elif what == 'folder removed': shutil.rmtree(source)
         else: file.write_bytes(whole[:len(whole)//2] if what == 'cut off' else whole + whole[-50:])
-    refuses(lambda: prepare(source, tmp_path/'out', rules=few, runner=doing(spoil, 2)))
+    refuses(lambda: prepare(source, tmp_path/'out', config=few, runner=doing(spoil, 2)))
     assert (tmp_path/'out'/'work').is_dir() and not (tmp_path/'out'/'manifest.json').exists()
-    refuses(lambda: prepare(source, tmp_path/'out', rules=few, workers=1)) if what != 'removed' or kind != 'parquet' else None
+    refuses(lambda: prepare(source, tmp_path/'out', config=few, workers=1)) if what != 'removed' or kind != 'parquet' else None
     shutil.rmtree(source, ignore_errors=True); shutil.copytree(tmp_path/'safe', source)
-    prepare(source, tmp_path/'out', rules=few, workers=1)
+    prepare(source, tmp_path/'out', config=few, workers=1)
     assert content(tmp_path/'out') == content(tmp_path/'calm')
 
 
@@ -385,7 +390,7 @@ def test_memory_is_flat(tmp_path):
             for i in range(rows): f.write(f'p{i},Mug number {i},Stoneware of the kind {i % 997} with a handle and a saucer,C{i % 500}\n')
         p = process(file, tmp_path/f'out-{rows}', part_rows=8192); out, err = p.communicate(timeout=600)
         assert p.returncode == 0, err
-        assert Shards(tmp_path/f'out-{rows}').manifest['products'] == rows
+        assert ProductDataset(tmp_path/f'out-{rows}').manifest['products'] == rows
         peaks.append(int(out.split()[-1])/1024)
     print(f'peak {peaks[0]:.0f} and {peaks[1]:.0f} MB')
     assert peaks[1] < 1.15*peaks[0], peaks

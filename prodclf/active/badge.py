@@ -9,8 +9,7 @@ __all__ = ['Gradients', 'badge']
 import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
-from .diversity import unlabeled
-from .uncertainty import as_floats, distributions, BadRow
+from .uncertainty import BadRow, as_floats, distributions, unlabeled
 
 # %% ../../nbs/active/03_badge.ipynb #7886b3ba
 class Gradients:
@@ -20,9 +19,8 @@ class Gradients:
     def __init__(
         self,
         probabilities,  # (N, C) array or memory map
-        embeddings,  # (N, D) array, memory map or `Rows`: what the last layer sees
+        embeddings,  # (N, D) array, memory map or `DiskRows`: what the last layer sees
         rows=None,  # (U,) which rows; None: all
-        bias: bool = False,  # count the gradient by the bias too: a feature that is always 1
         # bytes; factors that take less are held, others are read for every pick
         memory: float = 256e6,
     ):
@@ -34,22 +32,19 @@ class Gradients:
                 f'{len(probabilities):,} rows of probabilities and {len(embeddings):,} of '
                 'embeddings. Remedy: both for the same products, in the same order'
             )
-        self.p, self.h, self.bias = probabilities, embeddings, float(bias)
+        self.p, self.h, self.held = probabilities, embeddings, None
         self.rows = np.arange(len(probabilities)) if rows is None else np.asarray(rows)
         width = probabilities.shape[1] + embeddings.shape[1]
-        self.block, self.held = max(64, 2**21 // width), None
-        if len(self.rows) * width * 4 <= memory:
-            self.held = [
-                np.concatenate(parts) for parts in zip(*[(p, h) for _, p, h in self.read()])
-            ] or None
-        self.favourite, self.squares = (
-            np.zeros(len(self.rows), np.int64),
-            np.zeros(len(self.rows), np.float32),
-        )
+        self.block = max(64, 2**21 // width)
+        if len(self) and len(self) * width * 4 <= memory:
+            parts = zip(*[(p, h) for _, p, h in self.read()])
+            self.held = [np.concatenate(part) for part in parts]
+        self.favourite = np.zeros(len(self), np.int64)
+        self.squares = np.zeros(len(self), np.float32)
         for at, p, h in self.read():
             best = self.favourite[at] = p.argmax(1)
             a = np.einsum('nc,nc->n', p, p) - 2 * p[np.arange(len(p)), best] + 1  # |p - e|²
-            self.squares[at] = np.maximum(a, 0) * (np.einsum('nd,nd->n', h, h) + self.bias)
+            self.squares[at] = np.maximum(a, 0) * np.einsum('nd,nd->n', h, h)
 
     def __len__(self):
         return len(self.rows)
@@ -57,12 +52,12 @@ class Gradients:
     def read(self):  # slice, (≤ block, C) float32, (≤ block, D) float32
         for i in range(0, len(self), self.block):
             at = slice(i, i + self.block)
-            if self.held is not None:
-                yield at, self.held[0][at], self.held[1][at]
-            else:
-                yield at, *self.load(self.rows[at])
+            yield at, *self[at]
 
-    def load(self, rows):  # row numbers -> their probabilities and embeddings, checked
+    def __getitem__(self, at):  # slice -> probabilities and embeddings, checked
+        if self.held is not None:
+            return [f[at] for f in self.held]
+        rows = self.rows[at]
         h = as_floats(np.asarray(self.h[rows])).astype(np.float32, copy=False)
         if not np.isfinite(h).all():
             raise ProdclfError(
@@ -82,49 +77,31 @@ def squared_distances(
 ) -> np.ndarray:  # (U,) float32
     "Squared distances of all gradient embeddings to that of one row"
     out, y = np.empty(len(self), np.float32), self.favourite[i]
-    pi, hi = (
-        (f[i] for f in self.held)
-        if self.held is not None
-        else (f[0] for f in self.load(self.rows[i : i + 1]))
-    )
+    pi, hi = (f[0] for f in self[i : i + 1])
     for at, p, h in self.read():
         best = self.favourite[at]
         a = p @ pi
         a -= p[:, y]
         a -= pi[best]
         a += best == y  # ⟨a, a'⟩
-        out[at] = self.squares[at] + self.squares[i] - 2 * a * (h @ hi + self.bias)
+        out[at] = self.squares[at] + self.squares[i] - 2 * a * (h @ hi)
     out[out < 4e-6 * (self.squares + self.squares[i])] = 0  # what rounding leaves
     return out
-
-
-@patch
-def materialized(self: Gradients) -> np.ndarray:  # (U, C·D) or (U, C·(D+1)) float64
-    "The embeddings written out, for small cases and proofs"
-    p, h = (
-        np.concatenate(parts).astype(np.float64)
-        for parts in zip(*[(p, h) for _, p, h in self.read()])
-    )
-    if self.bias:
-        h = np.append(h, np.ones((len(h), 1)), 1)
-    a = p - np.eye(p.shape[1])[p.argmax(1)]
-    return (a[:, :, None] * h[:, None]).reshape(len(p), -1)
 
 # %% ../../nbs/active/03_badge.ipynb #2798dbd2
 def badge(
     n: int,  # how many products to ask about
     probabilities,  # (N, C) array or memory map
-    embeddings,  # (N, D) array, memory map or `Rows`: what the last layer sees
+    embeddings,  # (N, D) array, memory map or `DiskRows`: what the last layer sees
     labeled,  # (N,) bool
     seed: int = 0,  # of the draws
-    bias: bool = False,  # count the gradient by the bias too
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
     """k-means++ seeds of the gradient embeddings (Ash et al. 2020), exactly and in bounded memory;
     raises `ProdclfError` for bad arrays"""
     n, free, _ = unlabeled(n, labeled, len(probabilities))
     if not n:
         return np.zeros(0, np.int64)
-    g, draw = Gradients(probabilities, embeddings, free, bias), rng(seed, 'badge')
+    g, draw = Gradients(probabilities, embeddings, free), rng(seed, 'badge')
     longest = np.flatnonzero(g.squares == g.squares.max())
     picked = [int(longest[draw.integers(len(longest))])]
     nearest, open_ = g.squared_distances(picked[0]), np.ones(len(free), bool)

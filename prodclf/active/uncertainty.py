@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['as_floats', 'BadRow', 'distributions', 'entropy_score', 'least_confidence_score', 'margin_score', 'bald_score',
-           'committee_score', 'row_keys', 'as_labeled', 'highest', 'release', 'score_rows', 'top_n']
+           'committee_score', 'tie_keys', 'as_labeled', 'unlabeled', 'highest', 'score_rows', 'top_n']
 
 # %% ../../nbs/active/01_uncertainty.ipynb #53d0cdc8
 import mmap
-from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-from ..core import ProdclfError, digest
+from ..core import ProdclfError
+from ..data.dataset import uniform
 
 # %% ../../nbs/active/01_uncertainty.ipynb #0227db98
 def as_floats(
@@ -39,7 +39,7 @@ class BadRow(ProdclfError):
         what: str,  # what is the matter with it
     ):
         super().__init__(
-            f'row {row:,} of the probabilities {what}. Remedy: pass the softmax of the scores, '
+            f'row {row:,} of the probabilities {what}. Remedy: pass the softmax of the logits, '
             'one row per product'
         )
         self.row, self.what = row, what
@@ -68,14 +68,12 @@ def distributions(
     if good.all():
         return q
     row = int(good.argmin())
-    found = (
-        'contains NaN'
-        if np.isnan(q[row]).any()
-        else 'has a negative number'
-        if q[row].min() < 0
-        else f'sums to {total[row]:.4g}, not to 1'
-    )
-    raise BadRow(row, found)
+    what = f'sums to {total[row]:.4g}, not to 1'
+    if np.isnan(q[row]).any():
+        what = 'contains NaN'
+    elif q[row].min() < 0:
+        what = 'has a negative number'
+    raise BadRow(row, what)
 
 # %% ../../nbs/active/01_uncertainty.ipynb #bf42cb08
 def entropy_score(
@@ -139,44 +137,21 @@ def _members(several, name):
     return several
 
 # %% ../../nbs/active/01_uncertainty.ipynb #c5353d4b
-def _votes(committee):
-    "Entropy of the first choices in units of log min(M, C)"
-    choices = np.stack([distributions(p).argmax(1) for p in committee])  # M,N
-    share = (choices[:, None] == choices[None]).mean(0)  # M,N: who votes with m
-    return np.abs(np.log(share).mean(0)) / np.log(min(len(choices), committee[0].shape[1]))
-
-
 def committee_score(
     # M arrays (N, C): the probabilities of different models, such as text, image and fused
     committee,
-    kind: str = 'divergence',  # 'divergence', 'votes' or 'consensus'
-) -> np.ndarray:  # (N,) 0 to 1
-    """How much the members disagree (McCallum and Nigam 1998; Dagan and Engelson 1995; Settles
-    2009); raises `BadRow`, or `ProdclfError` for fewer than two members"""
-    _members(committee, 'committee members')
-    if kind == 'divergence':
-        return bald_score(committee)
-    if kind == 'votes':
-        return _votes(committee)
-    if kind == 'consensus':
-        return _entropy(sum(distributions(p) for p in committee) / len(committee))
-    raise ProdclfError(
-        f"no measure of disagreement is called {kind!r}. Remedy: 'divergence', 'votes' or "
-        "'consensus'"
-    )
+) -> np.ndarray:  # (N,) 0 to 1, in the unit of `entropy_score`
+    """How much the members disagree (McCallum and Nigam 1998); raises `BadRow`, or `ProdclfError`
+    for fewer than two members"""
+    return bald_score(_members(committee, 'committee members'))
 
 # %% ../../nbs/active/01_uncertainty.ipynb #2aea6ddf
-def row_keys(
+def tie_keys(
     rows,  # (m,) row numbers
     seed: int = 0,  # other seeds, other numbers
-) -> np.ndarray:  # (m,) uint64
-    "A random number for each row that depends on the seed and its number only (splitmix64)"
-    z = np.asarray(rows).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(
-        int(digest(int(seed), 'ties', size=8), 16)
-    )
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+) -> np.ndarray:  # (m,) float64, 0 to 1
+    "A random number for each row that depends on the seed and its number only"
+    return uniform(np.asarray(rows), int(seed), 'ties')
 
 
 def as_labeled(
@@ -193,6 +168,19 @@ def as_labeled(
     )
 
 
+def unlabeled(
+    n: int,  # how many are wanted
+    labeled,  # (N,) bool
+    rows: int,  # N, as the arrays say
+) -> tuple:  # how many can be had, (U,) rows without a label, (L,) rows with one
+    "Who can be asked about; raises `ProdclfError` for an impossible count or mask"
+    if not isinstance(n, (int, np.integer)) or n < 0:
+        raise ProdclfError(f'cannot ask for n={n!r} products. Remedy: a whole number from 0')
+    mask = as_labeled(labeled, rows)
+    free = np.flatnonzero(~mask)
+    return min(int(n), len(free)), free, np.flatnonzero(mask)
+
+
 def highest(
     scores: np.ndarray,  # (N,) more is better
     n: int,  # how many
@@ -201,9 +189,7 @@ def highest(
 ) -> np.ndarray:  # (min(n, unlabeled),) int64, the highest first
     """The unlabeled rows with the highest scores, equal ones in random order; raises `ProdclfError`
     for an impossible `n` or mask"""
-    if not isinstance(n, (int, np.integer)) or n < 0:
-        raise ProdclfError(f'cannot ask for n={n!r} products. Remedy: a whole number from 0')
-    rows = np.flatnonzero(~as_labeled(labeled, len(scores)))
+    n, rows, _ = unlabeled(n, labeled, len(scores))
     own = np.asarray(scores)[rows]
     if np.isnan(own).any():
         raise ProdclfError(
@@ -211,28 +197,17 @@ def highest(
             'score every unlabeled row'
         )
     if 0 < n < len(rows):
-        keep = (
-            own >= np.partition(own, len(own) - n)[len(own) - n]
-        )  # the n-th highest, and whatever equals it
+        # the n-th highest, and whatever equals it
+        keep = own >= np.partition(own, len(own) - n)[len(own) - n]
         rows, own = rows[keep], own[keep]
-    return rows[np.lexsort((row_keys(rows, seed), -own))][:n].astype(np.int64)
+    return rows[np.lexsort((tie_keys(rows, seed), -own))][:n].astype(np.int64)
 
 # %% ../../nbs/active/01_uncertainty.ipynb #38d491ad
-def release(
-    # of arrays; those that are read-only memory maps are meant, and whatever can `release` by
-    # itself
-    arrays: list,
-):
-    "Hand the pages of memory maps that were read back to the system; the disk cache keeps them"
+def _release(arrays: list):
+    "Hand the pages of read-only memory maps back to the system; the disk cache keeps them"
     for p in arrays:
-        if hasattr(p, 'release'):
-            p.release()
         mapped = getattr(p, '_mmap', None)
-        if (
-            isinstance(mapped, mmap.mmap)
-            and getattr(p, 'mode', '') == 'r'
-            and hasattr(mmap, 'MADV_DONTNEED')
-        ):
+        if isinstance(mapped, mmap.mmap) and p.mode == 'r' and hasattr(mmap, 'MADV_DONTNEED'):
             mapped.madvise(mmap.MADV_DONTNEED)
 
 # %% ../../nbs/active/01_uncertainty.ipynb #29876244
@@ -244,7 +219,6 @@ def score_rows(
     arrays,
     labeled,  # (N,) bool: rows that are left out
     block: int = None,  # rows at once; None: what fits the processor's cache
-    workers: int = 1,  # threads
 ) -> np.ndarray:  # (N,) float64; minus infinity where labeled
     "The score of every unlabeled row, block by block; raises `ProdclfError` that names the row"
     several = isinstance(arrays, (list, tuple)) or np.ndim(arrays) == 3
@@ -256,9 +230,8 @@ def score_rows(
         )
     rows, width = len(members[0]), int(np.prod(np.shape(members[0])[1:]))
     labeled, out = as_labeled(labeled, rows), np.full(rows, -np.inf)
-    ready = getattr(arrays, 'ready', {}).get(
-        score
-    )  # read on another occasion, see `space.HeadProbabilities`
+    # computed on another occasion, see `feature_space.HeadProbabilities`
+    ready = getattr(arrays, 'ready', {}).get(score)
     if ready is not None:
         out[~labeled] = ready[~labeled]
         return out
@@ -267,31 +240,22 @@ def score_rows(
             f'cannot read blocks of {block} rows. Remedy: block=None, or a whole number from 1'
         )
     block = block or max(1, 2**19 // max(width, 1))
-    np.empty(
-        2**24, np.uint8
-    )  # freed at once: from here on the C library keeps blocks of up to 16 MB
+    # freed at once: from here on the C library keeps blocks of up to 16 MB
+    np.empty(2**24, np.uint8)
     free = max(1, 2**26 // (block * max(width, 1)))  # blocks between two returns of pages
 
-    def one(a):
+    for k, a in enumerate(range(0, rows, block)):
+        if k % free == 0:
+            _release(members)
         want = np.flatnonzero(~labeled[a : a + block])
         if not len(want):
-            return
-        if a // block % free == 0:
-            release(members)
+            continue
         taken = [q if len(want) == len(q) else q[want] for q in (p[a : a + block] for p in members)]
         try:
             out[a + want] = score(taken if several else taken[0])
         except BadRow as e:
             raise BadRow(int(a + want[e.row]), e.what) from None
-
-    starts = range(0, rows, block)
-    if workers > 1:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, starts))
-    else:
-        for a in starts:
-            one(a)
-    release(members)
+    _release(members)
     return out
 
 # %% ../../nbs/active/01_uncertainty.ipynb #1bee2f87
@@ -302,8 +266,7 @@ def top_n(
     labeled,  # (N,) bool
     seed: int = 0,  # decides between equal scores
     block: int = None,  # rows at once; None: what fits the processor's cache
-    workers: int = 1,  # threads
 ) -> np.ndarray:  # (min(n, unlabeled),) int64, the highest score first
     """The `n` unlabeled rows with the highest scores, exactly, in bounded memory; raises
     `ProdclfError` for a bad row, `n` or mask"""
-    return highest(score_rows(score, arrays, labeled, block, workers), n, labeled, seed)
+    return highest(score_rows(score, arrays, labeled, block), n, labeled, seed)

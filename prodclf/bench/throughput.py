@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['matmul_ceiling', 'training_parts', 'training_step', 'training_throughput']
 
-# %% ../../nbs/bench/05_throughput.ipynb #eae7c0e9
+# %% ../../nbs/bench/05_throughput.ipynb #e41d4f81
 import time
 import torch
 from ..core import ProdclfError
 from ..encoders.text import text_encoder
 from ..encoders.image import image_encoder
 from ..models.fusion import fusion_head
-from ..models.losses import product_loss
+from ..models.losses_and_callbacks import product_loss
 from ..models.dataloaders import ProductBatch
 from ..models.learner import ProductClassifier, parameter_groups
 
@@ -42,129 +42,110 @@ def matmul_ceiling(
         best = max(best, 2 * n**3 * repeats / (time.perf_counter() - t) / 1e12)
     return best
 
-# %% ../../nbs/bench/05_throughput.ipynb #7c537497
+# %% ../../nbs/bench/05_throughput.ipynb #b12ab644
 def training_parts(
     # text encoder by name, built from its configuration; None for none
     text: str = 'distilbert-base-uncased',
     image: str = 'resnet50',  # image encoder by name, random weights; None for none
-    tokens: int = 64,  # tokens per product
-    size: int = 224,  # pixels of a picture's side
+    tokens: int = 64,  # tokens of a text
+    size: int = 224,  # pixels of an image's side
     bs: int = 256,  # products in a batch
     classes: int = 100,  # categories
     device='cpu',  # where
     fusion: str = 'gated',  # fusion head
 ) -> tuple:  # model, optimizer, loss, batch, labels
-    "Everything a training step needs, with random weights and random products"
-    texts = ['blue mug with a handle', 'running shoes for women']
-    e = dict(
-        text=text
-        and text_encoder(text, max_length=tokens, train_texts=texts, config_only=text != 'tiny'),
-        image=image and image_encoder(image, weights=None, size=size),
-    )
-    e = {k: v for k, v in e.items() if v is not None}
-    if not e:
+    """Everything a training step needs, with random weights and random products; raises
+    `ProdclfError` when both encoders are left out"""
+    encoders, vocabulary = {}, 2
+    if text:
+        texts, real = ['blue mug with a handle', 'running shoes for women'], text != 'tiny'
+        found = text_encoder(text, max_length=tokens, train_texts=texts, config_only=real)
+        encoders['text'], vocabulary = found, found.tokenizer.get_vocab_size()
+    if image:
+        encoders['image'] = image_encoder(image, weights=None, size=size)
+    if not encoders:
         raise ProdclfError(
             'there is nothing to train. Remedy: give a text encoder, an image encoder, or both'
         )
-    model = (
-        ProductClassifier(fusion_head(fusion, {k: v.dim for k, v in e.items()}, classes), **e)
-        .to(device)
-        .train()
-    )
-    if 'image' in e:
+    head = fusion_head(fusion, {k: v.dim for k, v in encoders.items()}, classes)
+    model = ProductClassifier(head, **encoders).to(device).train()
+    if image:
         model.image.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(
-        [dict(params=g) for g in parameter_groups(model)], lr=1e-5, fused=True
-    )
-    words = e['text'].tokenizer.get_vocab_size() if 'text' in e else 2
+    groups = [dict(params=g) for g in parameter_groups(model)]
     x = ProductBatch(
-        torch.randint(256, (bs, 3, size, size), dtype=torch.uint8),
-        torch.randint(words, (bs, tokens)),
-        torch.ones(bs, tokens, dtype=torch.long),
-        torch.ones(bs, 2, dtype=torch.bool),
+        torch.randint(256, (bs, 3, size, size), dtype=torch.uint8, device=device),
+        torch.randint(vocabulary, (bs, tokens), device=device),
+        torch.ones(bs, tokens, dtype=torch.long, device=device),
+        torch.ones(bs, 2, dtype=torch.bool, device=device),
     )
-    return (
-        model,
-        optimizer,
-        product_loss('ce').to(device),
-        ProductBatch(*(t.to(device) for t in x)),
-        torch.randint(classes, (bs,), device=device),
-    )
+    y = torch.randint(classes, (bs,), device=device)
+    optimizer = torch.optim.AdamW(groups, lr=1e-5, fused=True)
+    return model, optimizer, product_loss('ce').to(device), x, y
 
-# %% ../../nbs/bench/05_throughput.ipynb #cdc03047
+# %% ../../nbs/bench/05_throughput.ipynb #46efbcfb
 def training_step(
-    model, optimizer, loss_func, x, y, dtype=torch.bfloat16, update=True
-) -> torch.Tensor:
-    "Forward, backward and (with `update`) one step of the optimizer; returns the loss"
+    model,  # `ProductClassifier`
+    optimizer,  # of its parameters
+    loss_func,  # (logits, labels) -> loss
+    x,  # `ProductBatch`
+    y,  # (B,) category numbers
+    dtype=torch.bfloat16,  # of matrix multiplications; None: full precision
+    update: bool = True,  # False: gradients only
+) -> torch.Tensor:  # the loss
+    "Forward, backward and one step of the optimizer"
     with torch.autocast(y.device.type, dtype=dtype, enabled=dtype is not None):
-        scores = model(x)
-    loss = loss_func(scores, y)
+        logits = model(x)  # B,C
+    loss = loss_func(logits, y)
     loss.backward()
     if update:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     return loss.detach()
 
-# %% ../../nbs/bench/05_throughput.ipynb #d668b430
+# %% ../../nbs/bench/05_throughput.ipynb #7c1f6c32
 def training_throughput(
     text: str = 'distilbert-base-uncased',  # text encoder; None for none
     image: str = 'resnet50',  # image encoder; None for none
     bs: int = 256,  # products in a batch
-    tokens: int = 64,  # tokens per product
-    size: int = 224,  # pixels of a picture's side
+    tokens: int = 64,  # tokens of a text
+    size: int = 224,  # pixels of an image's side
     steps: int = 20,  # steps that are timed
     warmup: int = 5,  # steps before
     half: str = 'bf16',  # 'bf16', 'fp16' or None for full precision
     device=None,  # where; the GPU where there is one
-    compile: bool = False,  # compile the encoders first (minutes)
     fusion: str = 'gated',  # fusion head
-    # products_per_second, ms_per_step, gigaflop_per_product, teraflops, ceiling, share, memory_gb,
-    # ...
-) -> dict:
+) -> dict:  # products_per_second, ms_per_step, gigaflop_per_product, teraflops, share, memory_gb …
     "Time full training steps and relate them to the measured ceiling of matrix multiplication"
-    device, dtype = (
-        torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu')),
-        {'bf16': torch.bfloat16, 'fp16': torch.float16, None: None}[half],
-    )
     from torch.utils.flop_counter import FlopCounterMode
 
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    gpu, dtype = (
+        device.type == 'cuda',
+        {'bf16': torch.bfloat16, 'fp16': torch.float16, None: None}[half],
+    )
     parts = training_parts(text, image, tokens, size, bs, device=device, fusion=fusion)
     with FlopCounterMode(display=False) as count:
         training_step(*parts, dtype=dtype)
-    if compile:
-        for e in (parts[0].text, parts[0].image):
-            if e is not None:
-                e.body.compile()
+    flop = count.get_total_flops()
     for _ in range(warmup):
         training_step(*parts, dtype=dtype)
-    if device.type == 'cuda':
+    if gpu:
         torch.cuda.reset_peak_memory_stats(device)
     _wait(device)
-    t = time.perf_counter()
+    start = time.perf_counter()
     for _ in range(steps):
         training_step(*parts, dtype=dtype)
     _wait(device)
-    second = (time.perf_counter() - t) / steps
-    ceiling, rate = (
-        matmul_ceiling(device, dtype or torch.float32),
-        count.get_total_flops() / second / 1e12,
-    )
-    return dict(
-        device=torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu',
-        text=text,
-        image=image,
-        bs=bs,
-        tokens=tokens,
-        size=size,
-        half=half,
-        compiled=compile,
+    second = (time.perf_counter() - start) / steps
+    ceiling, rate = matmul_ceiling(device, dtype or torch.float32), flop / second / 1e12
+    asked = dict(text=text, image=image, bs=bs, tokens=tokens, size=size, half=half)
+    return asked | dict(
+        device=torch.cuda.get_device_name(device) if gpu else 'cpu',
         products_per_second=bs / second,
         ms_per_step=1000 * second,
-        gigaflop_per_product=count.get_total_flops() / bs / 1e9,
+        gigaflop_per_product=flop / bs / 1e9,
         teraflops=rate,
         ceiling=ceiling,
         share=rate / ceiling,
-        memory_gb=torch.cuda.max_memory_allocated(device) / 2**30
-        if device.type == 'cuda'
-        else None,
+        memory_gb=torch.cuda.max_memory_allocated(device) / 2**30 if gpu else None,
     )
