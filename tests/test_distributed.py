@@ -114,7 +114,7 @@ def read(folder, name, who=0):
 
 def script(kind, out):
     from prodclf.core import ProdclfError
-    from prodclf.models.distributed import leave, world
+    from prodclf.models.distributed import Distributed, leave, world
     rank, size, _ = world()
     if kind == 'shop':
         for name in shop_stories: write(out, name, rank, what_was_seen(*shop_run(name, size)))
@@ -122,7 +122,7 @@ def script(kind, out):
         def late(learn):
             if rank == 1 and learn.train_iter == 1: time.sleep(9)
         learn, _ = plain_learner(8, trouble=late)
-        learn.distributed(timeout=4)
+        learn.add_cb(Distributed(timeout=4))
         try: learn.fit(1); write(out, 'late', rank, dict(said=''))
         except ProdclfError as e: write(out, 'late', rank, dict(said=str(e)))
         leave()
@@ -222,7 +222,7 @@ def test_a_late_process_is_not_waited_for_for_ever(two):
 
 def test_the_command(two):
     folder, done = two
-    assert done.stdout.count('macro-F1') == 1 and done.stderr.count('report: ') == 1         # one process writes, measures and says so
+    assert done.stdout.count('macro_f1') == 1 and done.stderr.count('model: ') == 1         # one process writes, measures and says so
     assert (folder/'ended.1').read_text() == (folder/'ended.first').read_text() == '0'
     assert {'text', 'linear_svm', 'fused'} <= {r['model'] for r in json.loads((folder/'model'/'metrics.json').read_text())['results']}
     assert (folder/'model'/'config.json').exists() and not list(folder.rglob('*.part'))

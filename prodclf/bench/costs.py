@@ -16,13 +16,13 @@ from .frame import machine
 from ..core import ProdclfError, cache_folder, digest, progress, usable_cores, write_json
 from ..sample.generated import write_generated
 
-# %% ../../nbs/bench/06_costs.ipynb #d6b6fff2
+# %% ../../nbs/bench/06_costs.ipynb #f00d90ef
 @dataclass
 class Rate:
     "What one item costs in a stage"
 
     stage: str  # name
-    item: str  # 'product', 'image', 'product and pass' or 'product and round'
+    item: str  # 'product', 'image', 'run', 'product and pass' or 'product and round'
     seconds: float  # an item
     fixed: float  # seconds, whatever the number
     bytes: float  # on disk, an item
@@ -37,7 +37,7 @@ def _slope(sizes, seconds) -> tuple:
     each = (seconds[1] - seconds[0]) / (sizes[1] - sizes[0])
     return each, max(seconds[0] - each * sizes[0], 0.0)
 
-# %% ../../nbs/bench/06_costs.ipynb #69b55d2f
+# %% ../../nbs/bench/06_costs.ipynb #f22579a5
 def _text_passes(n, classes) -> int:
     return min(max(round(150_000 / n), 2), 15)
 
@@ -54,7 +54,8 @@ stages = {  # name -> what an item is, and how often an item is read
     'baselines': ('product and pass', _text_passes),
     'train on text': ('product and pass', lambda n, c: _text_passes(n, c) * _fits(n, c)),
     'train on vectors': ('product and pass', lambda n, c: max(3, round(768_000 / n)) * _fits(n, c)),
-    'train, the rest': ('product', None),
+    'train, measuring': ('product', None),
+    'train, choosing': ('run', None),
     'active': ('product and round', None),
 }
 _shared = ('prepare images', 'embed text', 'embed images')  # that all processes share out
@@ -76,7 +77,7 @@ def _command(*words) -> dict:
 def _bytes(folder, pattern) -> int:
     return sum(f.stat().st_size for f in Path(folder).rglob(pattern))
 
-# %% ../../nbs/bench/06_costs.ipynb #e39a1f9b
+# %% ../../nbs/bench/06_costs.ipynb #f13518dd
 def _run(place, verb, shop, *more, out) -> dict:
     return _command(verb, place / shop, *more, '--out', place / out)
 
@@ -101,17 +102,16 @@ def _learning_stages(place: Path, rows, large) -> dict:
     found = {'baselines': (large, steps['fitting'], 0)}
     given = ('--embeddings', place / 'small vectors', *rare)
     done = _run(place, 'train', 'small shop', *given, '--solver', 'streamed', out='model')
-    vectors, words = (
-        sum(done['steps'][k] for k in ks) for ks in (['text'], ['linear_svm', 'joint_svm'])
-    )
-    found['train on text'] = rows, words, 0
-    found['train on vectors'] = rows, vectors, 0
-    found['train, the rest'] = rows, done['seconds'] - vectors - words, 0
+    steps, passing = done['steps'], {'train on text': ('linear_svm', 'joint_svm')}
+    passing |= {'train on vectors': ('text',), 'train, measuring': ('reading', 'measuring')}
+    seconds = {stage: sum(steps[k] for k in names) for stage, names in passing.items()}
+    seconds['train, choosing'] = done['seconds'] - sum(seconds.values())
+    found |= {stage: (rows, s, 0) for stage, s in seconds.items()}
     asked = ('--strategy', 'margin', '--rounds', 1, '--initial', 500, '--batch', 100, '--seeds', 0)
     done = _run(place, 'active', 'small shop', *given, *asked, out='asked')
     return found | dict(active=(rows, done['round_seconds']['margin'], 0))
 
-# %% ../../nbs/bench/06_costs.ipynb #633868ba
+# %% ../../nbs/bench/06_costs.ipynb #99627eb2
 def _run_stages(place: Path, rows, large, images, **choices) -> dict:
     "Every stage once: stage -> (items, seconds, bytes)"
     return (
@@ -127,6 +127,8 @@ def _rate(stage, small, large, classes, name) -> Rate:
     item, often = stages[stage]
     (n, s, b), (m, t, c) = small, large
     each, fixed = (t / (m * often(m, classes)), 0.0) if often else _slope((n, m), (s, t))
+    if item == 'run':  # choosing looks at up to 8,192 products, the report at 2,000
+        each, fixed = t, 0.0
     return Rate(stage, item, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
 
 
@@ -144,7 +146,7 @@ def measure_rates(
     about, drawn = machine(), min(classes, 2560)
     name, scale = f'{about["processor"]}, {about["cores"]} cores', classes / drawn
     choices = dict(classes=drawn, side=side, text=text, image=image)
-    file = cache_folder('rates') / f'{digest(3, choices, sizes, large, photos, name)[:16]}.json'
+    file = cache_folder('rates') / f'{digest(4, choices, sizes, large, photos, name)[:16]}.json'
     if file.exists() and not again:
         found = json.loads(file.read_text())['rates']
     else:
@@ -203,7 +205,7 @@ def memory_of(
     line = max(a + (b - a) * (rows - n) / (m - n), a if rows >= n else 0.0, min(a, b))
     return line + class_megabytes(stage, classes) - class_megabytes(stage, 512)
 
-# %% ../../nbs/bench/06_costs.ipynb #aaeccf1a
+# %% ../../nbs/bench/06_costs.ipynb #eb2ff34b
 def plan(
     rows: int,  # products
     images: int = 0,  # of them with an image
@@ -222,7 +224,7 @@ def plan(
     rates = measure_rates(classes, **choices) if rates is None else rates
     out = []
     for stage, r in rates.items():
-        n, often = images if r.item == 'image' else rows, stages[stage][1]
+        n, often = dict(image=images, run=1).get(r.item, rows), stages[stage][1]
         times = rounds if stage == 'active' else often(rows, classes) if often else 1
         sharing = (workers or usable_cores()) if stage in _shared else 1
         fixed = r.fixed * (times if stage == 'active' else 1)

@@ -6,7 +6,7 @@
 __all__ = ['ImageRows', 'ProductBatch', 'ProductRows', 'ProductReader', 'ShownProduct', 'ReadProduct', 'group_lengths',
            'ProductDL', 'product_block', 'product_dataloaders']
 
-# %% ../../nbs/models/03_dataloaders.ipynb #ee8ea0d4
+# %% ../../nbs/models/03_dataloaders.ipynb #79bfcc23
 import textwrap, warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,10 +18,9 @@ warnings.filterwarnings(
     'ignore', message='.*torch.jit.script', category=FutureWarning
 )  # fastai 2.8 uses it when imported
 
-# %% ../../nbs/models/03_dataloaders.ipynb #0c47e817
+# %% ../../nbs/models/03_dataloaders.ipynb #46ced4c8
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
-from fastai.torch_core import TensorCategory, TensorImage, show_image, to_device
-from fastai.vision.data import get_grid
+from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots, to_device
 from ..core import ProdclfError, rng
 from ..data.dataset import ProductDataset
 from ..data.images import load_image
@@ -179,7 +178,7 @@ class ProductReader:
             )
         return y
 
-# %% ../../nbs/models/03_dataloaders.ipynb #fc092e18
+# %% ../../nbs/models/03_dataloaders.ipynb #ce365bcd
 class ShownProduct:
     "A decoded product, image and text, which draws itself for `show_batch`"
 
@@ -193,15 +192,13 @@ class ShownProduct:
     def show(
         self,
         ctx=None,  # axes to draw on
-        width: int = 26,  # characters in a line
-        lines: int = 3,  # lines at most
         **kwargs,
     ):
-        "Draw the product; returns the axes"
+        "Draw the product, with three lines of its text; returns the axes"
         ctx = show_image(self.image if self.image is not None else np.ones((8, 8, 3)), ctx=ctx)
         if self.image is None:
             ctx.text(3.5, 3.5, 'no image', ha='center', va='center', color='.6')
-        shown = textwrap.wrap(self.text, width)[:lines] if self.text else ['(no text)']
+        shown = textwrap.wrap(self.text, 26)[:3] if self.text else ['(no text)']
         style = dict(ha='center', va='top', fontsize=8, color='.25', transform=ctx.transAxes)
         ctx.text(0.5, -0.02, '\n'.join(shown).replace('$', '\\$'), **style)
         return ctx
@@ -227,7 +224,7 @@ class ReadProduct(Transform):
             text = self.reader.text.tokenizer.decode(ids[mask.bool()].tolist()).strip()
         return ShownProduct(image if has_image else None, text)
 
-# %% ../../nbs/models/03_dataloaders.ipynb #51c2e00f
+# %% ../../nbs/models/03_dataloaders.ipynb #000e8ff0
 def group_lengths(
     order: np.ndarray,  # N positions in random order
     lengths: np.ndarray,  # length at each position
@@ -312,12 +309,15 @@ def finish(
     "Move a batch to the device, and vary it there when training"
     return self.after_batch(to_device(batch, self.device))
 
-# %% ../../nbs/models/03_dataloaders.ipynb #13223606
+# %% ../../nbs/models/03_dataloaders.ipynb #9aecc62d
 def _grid(n: int) -> list:
     "Axes for `n` products, at most four in a row"
-    columns = min(4, n)
-    size = (2.1 * columns, 2.9 * -(-n // columns))
-    return get_grid(n, ncols=columns, figsize=size, gridspec_kw=dict(hspace=0.55))
+    columns, rows = min(4, n), -(-n // 4)
+    size = (2.1 * columns, 2.9 * rows)
+    axes = subplots(rows, columns, figsize=size, gridspec_kw=dict(hspace=0.55))[1].flatten()
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return list(axes[:n])
 
 
 @patch
@@ -372,7 +372,7 @@ def product_block(
         splitter=lambda items: (items[:n_train], items[n_train:]),
     )
 
-# %% ../../nbs/models/03_dataloaders.ipynb #869141e6
+# %% ../../nbs/models/03_dataloaders.ipynb #3731d181
 def product_dataloaders(
     train,  # products to train on: a product table, or a `ProductDataset`
     valid,  # products that choose the best epoch

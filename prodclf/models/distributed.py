@@ -21,12 +21,12 @@ from torch.nn.parallel import DistributedDataParallel
 from ..core import ProdclfError, digest, seed_everything
 from .losses_and_callbacks import Accumulate
 
-# %% ../../nbs/models/05_distributed.ipynb #fd80c305
+# %% ../../nbs/models/05_distributed.ipynb #5d00a13a
 from fastai.callback.core import Callback
-from fastai.learner import Learner
+from fastai.callback.schedule import Learner  # with `fit_one_cycle`
 from fastai.torch_core import to_detach
 
-# %% ../../nbs/models/05_distributed.ipynb #f36b83d6
+# %% ../../nbs/models/05_distributed.ipynb #98125155
 class World(NamedTuple):
     "Which process this is, and how many there are"
 
@@ -304,31 +304,18 @@ def after_epoch(self: Distributed):
     if self.wrapped:
         self.recorder.log = L(_of_first(list(self.recorder.log)))
 
-# %% ../../nbs/models/05_distributed.ipynb #1e32a513
+# %% ../../nbs/models/05_distributed.ipynb #7ded6850
 class DistributedLearner(Learner):
     "fastai's `Learner`, whose `fit` trains with all processes that were started together"
 
-    def distributed(
-        self,
-        timeout: float = 1800.0,  # seconds to wait for the others before giving up
-    ):
-        "Train with all processes that torchrun or accelerate launch started. Returns the learner"
-        self.remove_cbs(self._grab_cbs(Distributed))
-        if world().size == 1:
-            return self
-        if world().rank:
-            if hasattr(self, 'progress'):
-                self.remove_cb(self.progress)
-            self.logger = lambda *_: None
-        return self.add_cb(Distributed(timeout))
-
     def fit(self, *args, **kwargs):
         "fastai's `fit`, by all processes together; raises `ProdclfError` when one of them is lost"
-        if world().size == 1 or not self._grab_cbs(Distributed):
-            self.distributed()
+        several = world().size > 1
+        if several and not self._grab_cbs(Distributed):
+            self.add_cb(Distributed())
         mine = self._grab_cbs(Distributed)
         for cb in mine:
-            cb.fitting = True
+            cb.fitting = several
         with together():
             try:
                 return super().fit(*args, **kwargs)

@@ -302,7 +302,9 @@ def crossfit(
         return member
 
     jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    return [one(fold) for fold in progress(jobs, len(jobs), text, 'fit')][-1], out
+    for fold in progress(jobs, len(jobs), text, 'fit'):
+        member = one(fold)  # one table of weights at a time
+    return member, out
 
 # %% ../../nbs/models/14_ensemble.ipynb #77158170
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}

@@ -37,14 +37,13 @@ from prodclf.models.losses_and_callbacks import (
     product_loss,
 )
 
-# %% ../../nbs/models/06_learner.ipynb #637bab09
-from fastai.callback.schedule import Learner  # noqa: F401, it brings fit_one_cycle
+# %% ../../nbs/models/06_learner.ipynb #ad48a42e
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.metrics import AccumMetric
 from fastai.optimizer import OptimWrapper
 
-# %% ../../nbs/models/06_learner.ipynb #c36e78c3
+# %% ../../nbs/models/06_learner.ipynb #abb239aa
 class ProductClassifier(nn.Module):
     """A fusion head over a text and an image encoder, either of which may be None; batches of
     products or vectors in, logits out"""
@@ -92,9 +91,9 @@ def encode_some(
     z = encoder(*[t.as_subclass(torch.Tensor)[rows] for t in inputs])  # P,dim
     return z.new_zeros(len(has), encoder.dim).index_copy(0, rows, z)
 
-# %% ../../nbs/models/06_learner.ipynb #b5049d93
+# %% ../../nbs/models/06_learner.ipynb #ce8a17fe
 def parameter_groups(
-    model: ProductClassifier,
+    model: ProductClassifier,  # the network
 ) -> list:  # lists of parameters: text encoder, image encoder, head, those that are there
     "The parts of a network that have learning rates of their own"
     parts = [*model.encoders.values(), model.head]
@@ -106,14 +105,14 @@ def product_metrics() -> list:
     options = dict(dim_argmax=-1, flatten=False, to_np=True, invert_arg=True)
     return [AccumMetric(f, **options) for f in (accuracy, macro_f1)]
 
-# %% ../../nbs/models/06_learner.ipynb #a028821d
+# %% ../../nbs/models/06_learner.ipynb #f2df94c8
 class ProductLearner(DistributedLearner):
     "fastai's `Learner` for products; made by `product_learner` or `train_head`"
 
     def __init__(
         self,
         dls,  # loaders of products or of vectors
-        model: ProductClassifier,
+        model: ProductClassifier,  # the network
         vocab: list,  # (C,) category names in the order of the logits
         schedule: dict,  # what `fine_tune` follows
         frozen: bool = False,  # whether the head alone learns, from vectors
@@ -283,7 +282,7 @@ def head_learner(
     model = ProductClassifier(top, **(encoders or {}))
     return ProductLearner(dls, model, classes, schedule, True, seed=seed, **options)
 
-# %% ../../nbs/models/06_learner.ipynb #26814a67
+# %% ../../nbs/models/06_learner.ipynb #e2166198
 def train_head(
     embeddings,  # `Embeddings`, or {view: (N, D) array, tensor, or rows on disk}
     y,  # (N,) category numbers; -1 where there is none
@@ -404,7 +403,7 @@ def _ready(image, freeze_bn):
     if freeze_bn is True or (freeze_bn == 'auto' and image.name != 'tiny'):
         freeze_batchnorm(image)
 
-# %% ../../nbs/models/06_learner.ipynb #0d5dfdf7
+# %% ../../nbs/models/06_learner.ipynb #5ec035fb
 @patch
 @torch.no_grad()
 def logits(

@@ -389,18 +389,15 @@ def cut(
         y.index_select(0, at),
     )
 
-# %% ../../nbs/models/02_loader.ipynb #b430eb57
+# %% ../../nbs/models/02_loader.ipynb #a1a7b7c3
 @patch
 def new(
     self: EmbeddingLoader,
-    dataset=None,  # not used; fastai passes it
-    cls=None,  # not used
     **settings,  # other arguments of the loader, such as shuffle=False or rows=
 ):
     "The same vectors with other settings"
     mine = dict(embeddings=self.views, present=self.present, y=self.y, device=self.device)
-    known = {k: v for k, v in settings.items() if k in self.settings}
-    return type(self)(**{**self.settings, **mine, **known})
+    return type(self)(**self.settings | mine | settings)
 
 
 @patch

@@ -140,7 +140,7 @@ class Accumulate(Callback):
                     p.grad.mul_(self.unit / self.rows)
         self.rows = 0
 
-# %% ../../nbs/models/01_losses_and_callbacks.ipynb #e247868c
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #13f07887
 class KeepBest(Callback):
     """Restore the weights of the epoch that was best on the rows of the validation loader; stop
     early with `patience`"""
@@ -160,15 +160,14 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self.kept = -np.inf, None, None
 
     def after_epoch(self):
-        names = list(self.recorder.metric_names)[1 : -1 if self.recorder.add_time else None]
-        if self.monitor not in names:
+        figures = dict(zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1]))
+        if self.monitor not in figures:
             raise ProdclfError(
-                f"nothing called {self.monitor!r} is recorded. Remedy: monitor one of "
-                f"{', '.join(names)}"
+                f'nothing called {self.monitor!r} is recorded. Remedy: monitor one of '
+                f'{", ".join(figures)}'
             )
-        value = float(self.recorder.values[-1][names.index(self.monitor)])
-        if self.monitor.endswith('loss'):
-            value = -value
+        sign = -1 if self.monitor.endswith('loss') else 1
+        value = sign * float(figures[self.monitor])
         if value >= self.best:
             self.best, self.best_epoch = value, self.epoch
             self.kept = {k: v.detach().cpu().clone() for k, v in _changing(self.model)}
