@@ -505,7 +505,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #5ad00236
+# %% ../../nbs/encoders/08_embeddings.ipynb #4d61ff70
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:
