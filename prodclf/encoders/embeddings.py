@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EncodeStats', 'Embeddings', 'EncodePlan', 'embed', 'stored_embeddings', 'open_embeddings']
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #44be589b
+# %% ../../nbs/encoders/08_embeddings.ipynb #292b35c8
 import base64
 import pickle
 import shutil
@@ -14,6 +14,7 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing import current_process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -141,7 +142,7 @@ def encoders(self: Embeddings) -> dict:
             self.parts[v] = p._replace(encoder=load_encoder(p.encoder))
     return {v: p.encoder for v, p in self.parts.items()}
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #ac5d734c
+# %% ../../nbs/encoders/08_embeddings.ipynb #c3c0b73d
 class _Worker:
     "What a process needs to encode some products of a catalog"
 
@@ -188,13 +189,11 @@ class _Worker:
 _mine = None
 
 
-def _begin(turn, devices, *args):
-    "Set up a worker of the pool"
+def _begin(devices, *args):
+    "Set up a worker of the pool; they are numbered, and take the devices in turn"
     global _mine
-    with turn.get_lock():
-        n = turn.value
-        turn.value += 1
-    _mine = _Worker(*args, devices[n % len(devices)])
+    number = int(current_process().name.rpartition('-')[2])
+    _mine = _Worker(*args, devices[number % len(devices)])
 
 
 def _encode(rows):
@@ -246,7 +245,7 @@ def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
     workers = (most if jobs > 2 else 1) if plan.workers is None else plan.workers
     return min(workers, jobs) if _movable(encoder) else 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #aa22eda1
+# %% ../../nbs/encoders/08_embeddings.ipynb #6a4b703e
 def _results(
     plan: EncodePlan,
     dataset: ProductDataset,
@@ -269,11 +268,9 @@ def _results(
     elif workers < 2:
         yield from map(_Worker(dataset, view, encoder, options, devices[0]).encode, jobs)
     else:
-        import multiprocessing
         from prodclf.encoders.embeddings import _begin, _encode  # as a new process imports them
 
-        turn = multiprocessing.get_context('spawn').Value('i', 0)
-        args = turn, devices, *args
+        args = devices, *args
         yield from process_map(_encode, jobs, workers, _begin, args, ordered=True)
 
 
@@ -505,7 +502,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #4d61ff70
+# %% ../../nbs/encoders/08_embeddings.ipynb #8d57d374
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:
