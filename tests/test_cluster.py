@@ -118,14 +118,20 @@ def test_same_as_local(nodes, shop, local):
 
 
 def test_embed_same_as_local(nodes, local):
-    "Actors that open the encoder once give the same features as processes of this machine"
-    from prodclf.encoders.embeddings import embed
-    options = dict(text='words', image='tiny', dim=8, device='cpu')
-    alone = embed(local, local.folder.parent/'alone', workers=0, **options)
-    spread = embed(local, local.folder.parent/'spread', engine='ray', **options)
-    assert spread.rows == alone.rows == 2*len(local)
-    assert files_of(spread.folder) == files_of(alone.folder)
-    assert embed(local, spread.folder, engine='ray', **options).rows == 0
+    "Actors that open the encoder once give the same store, row for row, as this process alone"
+    from prodclf.encoders.embeddings import embed, open_embeddings
+    options = dict(text='lsa', image='tiny', dim=8, device='cpu', block=16)
+    alone = embed(local, out=local.folder.parent/'alone', workers=0, **options)
+    spread = embed(local, out=local.folder.parent/'spread', engine='ray', **options)
+    assert [s.encoded for s in spread.stats.values()] == [s.encoded for s in alone.stats.values()]
+    assert all(s.encoded > 16 for s in spread.stats.values())
+    for view in alone.views:
+        assert np.array_equal(spread.parts[view].at, alone.parts[view].at)
+        assert np.allclose(spread.view(view)[:], alone.view(view)[:], atol=1e-3, rtol=2e-3)
+    assert spread.parts['text'].file.read_bytes() == alone.parts['text'].file.read_bytes()
+    again = embed(local, out=spread.folder, engine='ray', **options)
+    assert [s.encoded for s in again.stats.values()] == [0, 0]
+    assert open_embeddings(local, spread.folder).fingerprints == alone.fingerprints
 
 
 def test_node_killed_half_way(nodes, shop, local):

@@ -143,3 +143,31 @@ print(most//2**20, 'torch' in sys.modules)
     assert done.returncode == 0, done.stderr
     most, torch = done.stdout.split()
     assert int(most) < 100 and torch == 'False', done.stdout
+
+
+def test_own_encoder_in_a_pool(tmp_path):
+    "An encoder that is defined in the user's script works in two processes, as in one"
+    file = tmp_path / 'own.py'
+    file.write_text('''
+import os, sys
+import numpy as np, pandas as pd
+from prodclf.encoders.embeddings import embed
+
+class Letters:
+    dim, name = 26, 'letters'
+
+    def encode(self, texts):
+        counts = [[t.count(chr(97 + i)) for i in range(25)] + [os.getpid() % 1000] for t in texts]
+        return np.array(counts, np.float32)
+
+if __name__ == '__main__':
+    frame = pd.DataFrame(dict(text=['mug' + 'abc'[i % 3] * i for i in range(400)]))
+    x = embed(frame, text=Letters(), workers=int(sys.argv[1]), block=40).view('text')[:]
+    assert (x[:, 0] == frame.text.str.count('a')).all()
+    print(len(set(x[:, 25])), os.getpid() % 1000 in x[:, 25])
+''')
+    for workers, expected in ((2, '2 False'), (1, '1 True')):
+        env = {**environment, 'PRODCLF_HOME': str(tmp_path / str(workers))}
+        words = [sys.executable, file, str(workers)]
+        done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=120)
+        assert done.stdout.strip() == expected, done.stderr

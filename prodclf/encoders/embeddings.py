@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['EncodeStats', 'Embeddings', 'EncodePlan', 'embed', 'stored_embeddings', 'open_embeddings']
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #0521fc69
+# %% ../../nbs/encoders/08_embeddings.ipynb #292b35c8
 import base64
 import pickle
 import shutil
@@ -14,6 +14,7 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
+from multiprocessing import current_process
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from ..data.dataset import FolderProducts, ProductDataset, SubsetProducts, check
 from ..data.prepare import plain_errors
 from .descriptors import save_array
 from .registry import _maker, load_encoder, make_encoders
-from .vectors import DiskRows, VectorStore, content_keys, key_type
+from .vectors import DiskRows, VectorStore, content_keys, key_type, to_half
 from .weights import read_settings
 
 # %% ../../nbs/encoders/08_embeddings.ipynb #0e874e26
@@ -141,7 +142,7 @@ def encoders(self: Embeddings) -> dict:
             self.parts[v] = p._replace(encoder=load_encoder(p.encoder))
     return {v: p.encoder for v, p in self.parts.items()}
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #0f887ed5
+# %% ../../nbs/encoders/08_embeddings.ipynb #c3c0b73d
 class _Worker:
     "What a process needs to encode some products of a catalog"
 
@@ -177,8 +178,7 @@ class _Worker:
                 f'{place}: the encoder {self.encoder.name} gave numbers that are not finite. '
                 'Remedy: --precision fp32'
             )
-        found = np.asarray(found).clip(-65504, 65504).astype(np.float16)
-        return np.where(has[:, None], found, np.float16(0)), has
+        return to_half(found), has
 
     def __call__(self, start: int, stop: int) -> list:
         "A job of a cluster, whose results are written as JSON"
@@ -189,13 +189,11 @@ class _Worker:
 _mine = None
 
 
-def _begin(turn, devices, *args):
-    "Set up a worker of the pool"
+def _begin(devices, *args):
+    "Set up a worker of the pool; they are numbered, and take the devices in turn"
     global _mine
-    with turn.get_lock():
-        n = turn.value
-        turn.value += 1
-    _mine = _Worker(*args, devices[n % len(devices)])
+    number = int(current_process().name.rpartition('-')[2])
+    _mine = _Worker(*args, devices[number % len(devices)])
 
 
 def _encode(rows):
@@ -247,7 +245,7 @@ def _workers(plan: EncodePlan, encoder, devices: list, jobs: int) -> int:
     workers = (most if jobs > 2 else 1) if plan.workers is None else plan.workers
     return min(workers, jobs) if _movable(encoder) else 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #06f933ec
+# %% ../../nbs/encoders/08_embeddings.ipynb #6a4b703e
 def _results(
     plan: EncodePlan,
     dataset: ProductDataset,
@@ -257,34 +255,23 @@ def _results(
     shared: Path,  # a file that every machine of a cluster must see
     jobs,  # iterable of arrays of row numbers
     count: int,  # jobs, at most
-):  # yields (rows, (n, dim) float16, (n,) bool), in the order of the jobs
+):  # yields ((n, dim) float16, (n,) bool), in the order of the jobs
     "Do the jobs in this process, in a pool, or on a cluster"
-    devices, given = _devices(plan, encoder), deque()
+    devices = _devices(plan, encoder)
     workers = _workers(plan, encoder, devices, count)
     options = dict(precision=plan.precision) if encoder.kind == 'network' else {}
     if view == 'image' and encoder.kind != 'own':
         options['workers'] = 1 if workers > 1 and devices[0] == 'cpu' else 2
     args = dataset, view, source, options
-
-    def noted():
-        for rows in jobs:
-            given.append(rows)
-            yield rows
-
     if plan.engine == 'ray':
         yield from _on_cluster(plan, args, list(jobs), encoder, devices[0], shared)
     elif workers < 2:
-        one = _Worker(dataset, view, encoder, options, devices[0])
-        for rows in jobs:
-            yield rows, *one.encode(rows)
+        yield from map(_Worker(dataset, view, encoder, options, devices[0]).encode, jobs)
     else:
-        import multiprocessing
         from prodclf.encoders.embeddings import _begin, _encode  # as a new process imports them
 
-        turn = multiprocessing.get_context('spawn').Value('i', 0)
-        pool = process_map(_encode, noted(), workers, _begin, (turn, devices, *args), ordered=True)
-        for found, has in pool:
-            yield given.popleft(), found, has
+        args = devices, *args
+        yield from process_map(_encode, jobs, workers, _begin, args, ordered=True)
 
 
 def _on_cluster(plan, args, jobs, encoder, device, shared):
@@ -303,33 +290,34 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
         while edges[at] in done:
             raw, has = done.pop(edges[at])
             found = np.frombuffer(base64.b64decode(raw), np.float16).reshape(-1, encoder.dim)
-            yield jobs[at], found, np.array(has)
+            yield found, np.array(has)
             at += 1
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #5fac8fef
+# %% ../../nbs/encoders/08_embeddings.ipynb #ebe4a987
 def _fill(
     store: VectorStore,
-    keys: np.ndarray,  # (N,) digests of the contents
-    run,  # function: iterable of row arrays, their number -> (rows, vectors, mask) for each
+    contents: tuple,  # digests, first product of each, (N,) which one each product has
+    run,  # function: iterable of row arrays, their number -> (vectors, mask) for each
     size: int,  # contents in a job
     text: str,  # beside the progress bar
 ) -> tuple:  # (N,) rows of the store, `EncodeStats`
     "Encode what the store lacks"
     begin = time.perf_counter()
-    distinct, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    distinct, first, inverse = contents
     at = store.find(distinct)
     hits, todo = int((at[inverse] >= 0).sum()), np.flatnonzero((at < 0) & (distinct != b''))
     todo = todo[np.argsort(first[todo])]
     blocks = [todo[i : i + size] for i in range(0, len(todo), size)]
-    encoded, kept, flushed, which = 0, [], time.monotonic(), np.full(len(keys), -1, np.int64)
-    which[first] = np.arange(len(first))  # row of a first occurrence -> its content
+    encoded, given, kept, flushed = 0, deque(), [], time.monotonic()
 
     def jobs():
         for some in blocks:
             at[some] = store.find_foreign(distinct[some])  # of a process that fills it, too
-            if (at[some] < 0).any():
-                yield first[some[at[some] < 0]]
-            bar.update(int((at[some] >= 0).sum()))
+            lacking = some[at[some] < 0]
+            bar.update(len(some) - len(lacking))
+            if len(lacking):
+                given.append(lacking)
+                yield first[lacking]
 
     def flush():
         if kept:
@@ -343,17 +331,17 @@ def _fill(
             stack.enter_context(lock)
         except Timeout:
             blocks.reverse()
-        for rows, found, has in run(jobs(), len(blocks)):
-            kept.append((which[rows[has]], found[has]))
+        for found, has in run(jobs(), len(blocks)):
+            kept.append((given.popleft()[has], found[has]))
             encoded += int(has.sum())
-            bar.update(len(rows))
+            bar.update(len(has))
             if time.monotonic() - flushed > 2 or sum(k[1].nbytes for k in kept) > 2**23:
                 flush()
                 flushed = time.monotonic()
         flush()
     at = at[inverse]
     seconds = time.perf_counter() - begin
-    return at, EncodeStats(len(keys), int((at < 0).sum()), hits, encoded, seconds)
+    return at, EncodeStats(len(at), int((at < 0).sum()), hits, encoded, seconds)
 
 # %% ../../nbs/encoders/08_embeddings.ipynb #03f44d0b
 def _known_views(home) -> dict:
@@ -477,7 +465,7 @@ def embed(
             parts[view], stats[view] = _embed_view(dataset, view, encoder, abouts[view], home, plan)
     return Embeddings(parts, home, stats)
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #4de0cfcb
+# %% ../../nbs/encoders/08_embeddings.ipynb #c978262f
 def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`, `EncodeStats`
     "One view, written down where there is a folder"
     store, place = _store(home, about), home and home / 'encoders' / view
@@ -494,9 +482,11 @@ def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`,
         _write_views(home, known | {view: about | dict(catalog=None)})
     keys = [content_keys(view, p[view].tolist()) for _, p in dataset.batches([view], 16_384)]
     keys = np.concatenate([np.zeros(0, key_type), *keys])
+    contents = np.unique(keys, return_index=True, return_inverse=True)
+    del keys
     source = place if home and encoder.kind != 'own' else encoder
     run = partial(_results, plan, dataset, view, encoder, source, store.folder / 'store.json')
-    at, stats = _fill(store, keys, run, plan.block or encoder.block, f'embedding {view}')
+    at, stats = _fill(store, contents, run, plan.block or encoder.block, f'embedding {view}')
     if home:
         save_array(home / f'{view}.rows.npy', at)
         _write_views(home, known | {view: about | dict(catalog=catalog)})
@@ -512,7 +502,7 @@ def _forget(home: Path, views):
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 
-# %% ../../nbs/encoders/08_embeddings.ipynb #3885caa6
+# %% ../../nbs/encoders/08_embeddings.ipynb #8d57d374
 def stored_embeddings(
     dataset: ProductDataset,  # of a prepared folder
 ) -> list:
