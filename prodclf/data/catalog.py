@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'table_adapter', 'SeenIds', 'make_product', 'without_image',
            'Source', 'read_blocks', 'table_source', 'drop_images', 'open_images', 'iter_catalog', 'read_catalog',
-           'join_readings', 'drop_rare', 'write_catalog', 'require_classes']
+           'join_readings', 'drop_rare', 'write_catalog', 'none_left', 'require_classes']
 
 # %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
-import os
+import os, re
 from array import array
 from bisect import bisect_left
 from collections import Counter
@@ -36,14 +36,18 @@ from prodclf.data.tables import (
     table_names,
 )
 from prodclf.data.text import (
+    CategoryNames,
+    category_notes,
     cell_text,
     clean_id,
     clean_path,
     clean_text,
+    content_id,
     join_texts,
     split_words,
     text_limit,
 )
+from .dataset import ProductDataset
 from .images import ImageFolder, check_images, find_image, is_address
 
 # %% ../../nbs/data/07_catalog.ipynb #ff51c61a
@@ -116,11 +120,12 @@ def row_account(
 def table_adapter(
     columns: Columns,  # which column is what
     folder: ImageFolder,  # where the images of the table are
+    guessed: bool = False,  # whether nobody asked for the column of ids
 ) -> Callable:  # record -> cells
     """What takes the cells of a product out of a row of a table; it raises `ProdclfError` where
     files are named, there is no folder, and no row before had an address on the web"""
     title, text, image, label, path, group, id, split = columns
-    unnamed, on_the_web, is_first = 'row-{}' if id else '{}', [], text[:1] == (title,)
+    on_the_web, is_first, above = [], text[:1] == (title,), [None]
 
     def adapt(record):
         get = record.get
@@ -132,17 +137,22 @@ def table_adapter(
             )
         if folder is None and is_address(found):
             on_the_web.append(True)
-        texts = [cell_text(get(c)) for c in text]
+        texts, category = [cell_text(get(c)) for c in text], cell_text(get(label))
+        shown = texts[0] if is_first else cell_text(get(title))
+        before, above[0] = above[0], get(id)
+        if not category and not shown and not any(texts) and clean_id(before) and before == get(id):
+            raise Rejected('variant row', f'of the product {clean_id(before)[:80]!r} above it')
         return {
             'id': get(id),
-            'unnamed': unnamed,
-            'title': texts[0] if is_first else cell_text(get(title)),
+            'guessed': guessed,
+            'title': shown,
             'texts': texts,
-            'label': cell_text(get(label)),
+            'label': category,
             'path': get(path),
             'group': cell_text(get(group)) if group else None,
             'split': cell_text(get(split)) if split else None,
             'image': found,
+            'image_cell': get(image) if image else None,
             'data': data,
             'trouble': trouble,
         }
@@ -158,6 +168,7 @@ class SeenIds:
         latest: int = 2**16,  # hashes in the set, at most
     ):
         self.known, self.latest, self.most = array('q'), set(), latest
+        self.again = Counter()  # id made of content -> further products of that content
 
     def add(
         self,
@@ -175,33 +186,61 @@ class SeenIds:
         return True
 
 # %% ../../nbs/data/07_catalog.ipynb #06bdf4eb
-label_limit = 200  # characters; a longer label is a mistake
-_clean_label = lru_cache(10_000)(clean_text)
-_nothing = {'nan', 'none', 'null', 'n/a'}
-_lost = 'images could not be used; their products stay with their text'
 _shared = 'listings share their item with an earlier one and have the domain in their id'
+_unnamed = 'products have no id and are called by what they hold; --id NAME names a column of ids'
+_repeated = 'products repeat the id of an earlier one and are called by what they hold (--id none)'
+_equal = 'products without an id equal an earlier one and have a number behind its name'
+_rounded = (
+    'ids look like 8.90123E+12: a spreadsheet has rounded them, which cannot be mended here; '
+    'export the column as text again, or --id none'
+)
+_is_rounded = re.compile(r'\d([.,]\d+)?E\+\d+').fullmatch
+
+
+def _name_product(cells: dict, texts: list, seen: SeenIds, counts: Counter) -> str:
+    "The id of a product, new among those seen; raises `Rejected` where a given one is taken"
+    id, second = clean_id(cells['id']), clean_id(cells.get('second'))
+    counts[_rounded] += bool(id and 'E+' in id and _is_rounded(id))
+    if id and seen.add(second or id):
+        if second and not seen.add(id):
+            id, counts[_shared] = second, counts[_shared] + 1
+        return id
+    if id and not cells.get('guessed'):
+        raise Rejected('duplicate id', f'{(second or id)[:80]!r} is taken by an earlier row')
+    counts[_repeated if id else _unnamed] += 1
+    id = own = content_id(texts, cells.get('image_cell'))
+    while not seen.add(id):
+        seen.again[own] += 1
+        id = f'{own}-{seen.again[own] + 1}'
+    counts[_equal] += id != own
+    return id
+
+# %% ../../nbs/data/07_catalog.ipynb #cfeb3836
+label_limit = 200  # characters; a longer label is a mistake
+_lost = 'images could not be used; their products stay with their text'
 _left_out = 'images are web addresses and were left out (--fetch-pictures)'
 _cut = f'texts were longer than {text_limit:,} characters and were cut'
-_odd = "labels are the word 'nan', 'none' or 'null' and are taken as a category of that name"
 
 
 def make_product(
     cells: dict,  # what an adapter gave
-    number: int,  # of the row in the source: the id of a product without one
     seen: SeenIds,  # ids met so far; grows
     counts: Counter,  # tallies what is worth a note; grows
+    category: CategoryNames,  # from a cell to the name of a category
     need_label: bool = True,  # reject rows without a label
     bad_image: str = 'quarantine',  # or 'text-only'
 ) -> tuple:  # `product_columns`, then the bytes of its image or None
     "A row of the product table; raises `Rejected`"
-    given, title = cells['texts'], cells['title']
+    given, title, label = cells['texts'], cells['title'], category(cells['label'])
     texts = [clean_text(t) if t else None for t in given]
     is_first = given and title is given[0]  # the usual case, cleaned already
-    title = texts[0] if is_first else title and clean_text(title)
-    text, label = join_texts(texts), cells['label'] and _clean_label(cells['label'])
+    title, text = texts[0] if is_first else title and clean_text(title), join_texts(texts)
     split = cells.get('split') and clean_text(cells['split']).lower()
     if need_label and not label:
-        raise Rejected('no label', 'the cell is empty')
+        none = cells['label'] and cells['label'].strip()
+        raise Rejected(
+            'no label', f'{none[:80]!r} stands for none' if none else 'the cell is empty'
+        )
     if label and len(label) > label_limit:
         raise Rejected('label too long', f'{len(label):,} characters')
     if split and split not in split_words:
@@ -211,22 +250,14 @@ def make_product(
         without_image(text, cells['trouble'], bad_image, counts)
     elif not (text or image or data):
         raise Rejected('neither text nor image', 'all their cells are empty')
-    id, second = clean_id(cells['id']) or cells.get('unnamed', 'row-{}').format(number), None
-    if cells.get('second'):
-        second = clean_id(cells['second'])
-    if not seen.add(second or id):
-        raise Rejected('duplicate id', f'{(second or id)[:80]!r} is taken by an earlier row')
+    id = _name_product(cells, [title, *texts], seen, counts)
     group = cells['group'] and clean_text(cells['group']) or id
-    if second and not seen.add(id):
-        id, counts[_shared] = second, counts[_shared] + 1
-    if label and label.lower() in _nothing:
-        counts[_odd] += 1
     if note := cells.get('note'):
         counts[note] += 1
     if text and len(text) > text_limit // 2 and any(t and len(t) > text_limit for t in given):
         counts[_cut] += 1
     path, split = clean_path(cells['path']), split_words[split] if split else None
-    return id, title or None, text, image, label or None, path, group, split, data
+    return id, title or None, text, image, label, path, group, split, data
 
 # %% ../../nbs/data/07_catalog.ipynb #72b8cd01
 def without_image(
@@ -255,6 +286,7 @@ class Source:
     encoding: str = 'utf-8'  # of its text files
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
+    category: CategoryNames = field(default_factory=CategoryNames)  # reads the cells of labels
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
@@ -282,16 +314,16 @@ def _few(rows, size: int):
             return
 
 # %% ../../nbs/data/07_catalog.ipynb #8b2e71f2
-def _read_block(source: Source, block, number, seen, need_label, bad_image) -> Reading:
+def _read_block(source: Source, block, seen, need_label, bad_image) -> Reading:
     "The rows of a block as products and quarantine"
     kept, rejected, counts = [], [], Counter()
-    for at, (file, (row, record)) in enumerate(block, number):
+    for file, (row, record) in block:
         cells = {}
         try:
             if record.__class__ is Rejected:
                 raise record
             cells = source.adapt(record)
-            product = make_product(cells, at, seen, counts, need_label, bad_image)
+            product = make_product(cells, seen, counts, source.category, need_label, bad_image)
         except Rejected as e:
             detail = clean_text(str(e.detail))
             rejected.append((file, row, clean_id(cells.get('id')), e.reason, detail))
@@ -309,7 +341,7 @@ def _read_block(source: Source, block, number, seen, need_label, bad_image) -> R
         counts=counts,
     )
 
-
+# %% ../../nbs/data/07_catalog.ipynb #ce6b698f
 def read_blocks(
     source: Source,  # what is read
     need_label: bool = True,  # reject rows without a label
@@ -326,7 +358,7 @@ def read_blocks(
     with progress(None, text=f'reading {source.name}', unit=' rows') as bar:
         while True:
             block = take(rows, chunk_rows)
-            reading = _read_block(source, block, number, seen, need_label, bad_image)
+            reading = _read_block(source, block, seen, need_label, bad_image)
             if not reading.rows:
                 break
             reading.notes += source.notes if number == 1 else []
@@ -336,35 +368,117 @@ def read_blocks(
     if number == 1:
         raise ProdclfError(f'{source.name}: no rows. Remedy: export the table again')
 
+# %% ../../nbs/data/07_catalog.ipynb #1d18f3c9
+_id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
+_id_names = [*_id_names.split(), 'offer_id', 'article_id', 'g_id', 'product_sku', 'variant_sku']
+_image_name = re.compile(r'\.(jpe?g|png|webp|gif|bmp|tiff?|heic|jp2|avif)(\?.*)?$', re.I).search
+
+
+def _first_rows(files, encoding: str, n: int = 1000) -> list:
+    "The first rows of a table, with all columns"
+    rows = _few(Source('', files[:1], None, encoding=encoding).rows(), n)
+    return [record for _, (_, record) in rows if isinstance(record, dict)]
+
+
+def _id_column(columns: Columns, rows: list):
+    "A column of ids under one of their usual names, or None"
+    names = {re.sub(r'\W+', '_', str(n).lower()).strip('_'): n for r in rows[:9] for n in r}
+    known = [columns.title, columns.label, *columns.text]
+    full = [r for r in rows if any(cell_text(r.get(c)) for c in known if c)]
+    for name in (names[n] for n in _id_names if n in names and names[n] not in known):
+        values = [v for r in full if (v := clean_id(r.get(name)))]
+        if 0.9 * len(full) <= len(values) == len(set(values)) > 0 and not any(
+            map(_is_rounded, values)
+        ):
+            return name
+
+
+def _holds_images(values) -> bool:
+    "Whether most of the cells that are not empty look like images"
+    values = [v for v in values if v is not None and v != '']
+    some = [v for v in values if isinstance(v, (bytes, dict)) or _image_name(str(v).strip())]
+    return len(some) * 2 > len(values)
+
+
+def _look_into(columns: Columns, roles: dict, rows: list) -> tuple:
+    "(columns as the first rows suggest them where nobody asked, notes)"
+    notes, free = [], [r for r in ('id', 'split', 'image', 'path') if roles.get(r) is None]
+    if 'id' in free and columns.id is None:
+        columns = columns._replace(id=_id_column(columns, rows))
+    words = Counter(t.strip() for r in rows if (t := cell_text(r.get(columns.split))))
+    if 'split' in free and words and not any(w.lower() in split_words for w in words):
+        some = ', '.join(repr(w[:40]) for w in list(words)[:3])
+        notes.append(
+            f'the column {columns.split!r} holds {some} and no train, valid or test: it is no split'
+        )
+        columns = columns._replace(split=None)
+    if 'path' in free and columns.path and _holds_images(r.get(columns.path) for r in rows):
+        columns = columns._replace(path=None)
+    others = dict.fromkeys(n for r in rows for n in r if n not in columns.used)
+    if 'image' in free and columns.image is None:
+        for n in [n for n in others if _holds_images(r.get(n) for r in rows)]:
+            notes.append(f'the column {n!r} holds images and is left out; --image {n} takes it')
+    return columns, notes
+
+# %% ../../nbs/data/07_catalog.ipynb #19ba7d1f
+def _images_beside(files: list, images, columns: Columns) -> ImageFolder:
+    "The folder of the images of a table, if it has any; raises where a named one is not there"
+    if not columns.image or (images is None and isinstance(files[0], pd.DataFrame)):
+        return None
+    folder = Path(files[0].parent / 'images' if images is None else images).expanduser()
+    if os.path.isdir(folder):
+        return ImageFolder(folder)
+    if images is not None:
+        raise ProdclfError(
+            f'{images}: no such folder of images. Remedy: another --images, or --image none'
+        )
+
 # %% ../../nbs/data/07_catalog.ipynb #62339f59
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
     images=None,  # folder of images; default: `images/` beside the file
     need_label: bool = True,  # raise where there is no column of labels
     encoding: str = 'utf-8',  # of CSV and JSON Lines
-    **roles,  # title, text, image, label, path, group, id, split: names of columns
+    title: str = None,  # column that a person is shown; default 'title'
+    # columns that the model reads, comma-separated or a list; default 'title,description' as far as
+    # they exist
+    text=None,
+    image: str = None,  # column with file names; default 'image', 'none' for text only
+    label: str = None,  # column with the category; default 'label', else 'category'
+    group: str = None,  # column whose equal values stay on one side of a split; default 'group'
+    path: str = None,  # column with the category path; default 'path', else 'category_path'
+    # column that names a product; default 'id' or another usual name, else its content
+    id: str = None,
+    split: str = None,  # column that says train, valid or test; default 'split'
+    depth: int = None,  # steps of a category path that are kept
+    separator: str = None,  # between several categories in a cell, of which the first is taken
+    missing: str = None,  # further names, with commas between, that stand for no category
+    merge_categories=False,  # join spellings of a category; a list of names: under these
 ) -> Source:
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     files = [source] if is_frame else table_files(source)
+    roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
+    roles |= dict(id=id, split=split)
     columns = choose_columns(table_names(source, encoding), name, need_label, **roles)
+    columns, notes = _look_into(columns, roles, _first_rows(files, encoding))
     for other in files[1:]:
-        if missing := [c for c in columns.used if c not in table_names(other, encoding)]:
+        if lacks := [c for c in columns.used if c not in table_names(other, encoding)]:
             raise ProdclfError(
-                f'{other.name}: no column {missing[0]!r}, which {files[0].name} has. Remedy: '
+                f'{other.name}: no column {lacks[0]!r}, which {files[0].name} has. Remedy: '
                 'write all files with the same columns'
             )
-    if images is not None and columns.image and not os.path.isdir(Path(images).expanduser()):
-        raise ProdclfError(
-            f'{images}: no such folder of images. Remedy: another --images, or --image none'
-        )
-    beside = None if is_frame else files[0].parent / 'images'
-    folder = beside if images is None else images
-    there = folder is not None and columns.image and os.path.isdir(Path(folder).expanduser())
-    folder = ImageFolder(folder) if there else None
-    notes = [str(columns)] if str(columns) else []
+    folder = _images_beside(files, images, columns)
+    guessed = roles['id'] is None and columns.id and str(columns.id).lower() != 'id'
     return Source(
-        name, files, table_adapter(columns, folder), columns.used, folder, encoding, notes
+        name,
+        files,
+        table_adapter(columns, folder, guessed),
+        columns.used,
+        folder,
+        encoding,
+        [str(columns)] * bool(str(columns)) + notes,
+        category=CategoryNames(depth, separator, missing, merge_categories),
     )
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
@@ -420,19 +534,10 @@ def _by_row(frames: list) -> pd.DataFrame:
     return pd.concat(full).sort_values(['file', 'row'], kind='stable', ignore_index=True)
 
 # %% ../../nbs/data/07_catalog.ipynb #fee102c6
+@delegates(table_source)
 def iter_catalog(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
     images=None,  # folder of images; default: `images/` beside the file
-    title: str = None,  # column that a person is shown; default 'title'
-    # columns that the model reads, comma-separated or a list; default 'title,description' as far as
-    # they exist
-    text=None,
-    image: str = None,  # column with file names; default 'image', 'none' for text only
-    label: str = None,  # column with the category; default 'label', else 'category'
-    group: str = None,  # column whose equal values stay on one side of a split; default 'group'
-    path: str = None,  # column with the category path; default 'path', else 'category_path'
-    id: str = None,  # column that names a product; default 'id', else the row number
-    split: str = None,  # column that says train, valid or test; default 'split'
     need_label: bool = True,  # set rows without a label aside
     # a row with a bad image: 'quarantine', or 'text-only' to keep its text
     bad_image: str = 'quarantine',
@@ -440,12 +545,11 @@ def iter_catalog(
     encoding: str = 'utf-8',  # of CSV and JSON Lines
     chunk_rows: int = 2048,  # rows at a time
     limit: int = None,  # read only so many rows
+    **kwargs,
 ):
     """Yield a `Reading` for each block of rows; raises `ProdclfError` for a file, column or folder
     that is not as it should be"""
-    roles = dict(title=title, text=text, image=image, label=label, group=group)
-    roles |= dict(path=path, id=id, split=split)
-    table = table_source(source, images, need_label, encoding, **roles)
+    table = table_source(source, images, need_label, encoding, **kwargs)
     for reading in read_blocks(table, need_label, bad_image, chunk_rows, limit):
         yield open_images(reading, bad_image, check_images)
 
@@ -459,7 +563,8 @@ def read_catalog(
 ) -> Reading:
     "A whole table as one `Reading`; raises as `iter_catalog`"
     reading = join_readings(iter_catalog(source, images, **kwargs))
-    reading = replace(reading, notes=reading.all_notes, counts=Counter())
+    notes = reading.all_notes + category_notes(reading.products.label.value_counts().to_dict())
+    reading = replace(reading, notes=notes, counts=Counter())
     return drop_rare(reading, min_per_class)
 
 
@@ -537,28 +642,41 @@ def write_catalog(
     return file
 
 # %% ../../nbs/data/07_catalog.ipynb #eb84a983
+def none_left(
+    name,  # of the source
+    rows: int,  # that were read
+    reasons: dict,  # reason -> rows that were rejected
+) -> ProdclfError:
+    "What to raise where no row of a source could be used: why, and the remedy for most of them"
+    why = ', '.join(f'{n:,} {reason}' for reason, n in reasons.items())
+    most = max(reasons, key=reasons.get)
+    return ProdclfError(
+        f'{name}: none of {rows:,} rows can be used ({why}). Remedy: {remedy(most)}'
+    )
+
+
 def require_classes(
-    products,  # a product table, or a `Reading`
-    min_count: int = 2,  # categories needed
+    dataset: ProductDataset,  # of any source
+    min_count: int = 1,  # products a category must have
 ) -> list:
-    "The sorted names of the categories; raises `ProdclfError` when there are too few"
-    reading = products if isinstance(products, Reading) else None
-    labels = (reading.products if reading else products).label.dropna()
-    names, lost = sorted(labels.unique()), ''
-    if len(names) >= min_count:
+    "The sorted names of the categories; raises `ProdclfError` where there are fewer than two"
+    names, sizes = dataset.classes(min_count), sorted(dataset.labels.values(), reverse=True)
+    if len(names) >= 2:
         return names
-    what = f'{len(names) or "no"} categories'
-    if len(names) == 1:
-        what = f'only one category ({names[0]!r})'
-    mend = 'name another column with --label, or add products'
-    if reading and len(reading.quarantine):
-        first = reading.reasons.index[0]
-        lost = (
-            f'; {len(reading.quarantine):,} of {reading.rows:,} rows were set aside, most of them '
-            f'for: {first}'
-        )
-        mend += f'; or {remedy(first)}'
+    source = getattr(dataset, 'manifest', {})
+    rows, reasons = source.get('rows', len(dataset)), source.get('reasons', {})
+    lost = ''
+    if sum(reasons.values()) > len(dataset):
+        most = max(reasons, key=reasons.get)
+        lost = f'; {sum(reasons.values()):,} of {rows:,} rows were set aside, most for: {most}'
+        mend = remedy(most)
+    elif len(sizes) < 2:
+        mend = 'another column with --label, or add products of other categories'
+    elif sizes[1] > 1:
+        mend = f'--min-per-class {sizes[1]}, or add products, or a coarser --label'
+    else:
+        mend = 'a coarser column with --label, or --depth 1 where categories are paths'
     raise ProdclfError(
-        f'{what} in {len(labels):,} labelled products{lost}; a classifier needs {min_count}. '
-        f'Remedy: {mend}'
+        f'{len(names)} of {len(sizes):,} categories in {len(dataset):,} products have {min_count} '
+        f'products or more{lost}; a classifier needs 2. Remedy: {mend}'
     )

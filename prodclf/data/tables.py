@@ -7,7 +7,7 @@ __all__ = ['quarantine_columns', 'product_columns', 'table_kind', 'table_files',
            'quarantine_frame', 'table_names', 'read_rows', 'Columns', 'choose_columns']
 
 # %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
-import codecs, csv, difflib, gzip, io, json, zlib
+import codecs, csv, difflib, gzip, io, json, re, shlex, zlib
 from contextlib import contextmanager
 from itertools import chain, islice
 from operator import itemgetter
@@ -106,10 +106,11 @@ _remedies = {
     'file torn': 'copy or download the file again',
     'no label': 'fill the cell in, or name another column with --label',
     'label too long': 'name the column of categories with --label',
-    'unknown split': 'write train, valid or test',
+    'unknown split': 'write train, valid or test, or --split none to take no notice',
     'neither text nor image': 'fill in a title, or name more columns with --text',
-    'duplicate id': 'give each product an id of its own, or name another column with --id',
-    'rare category': 'add products, join categories, or a smaller --min-per-class',
+    'duplicate id': '--id with another column, or --id none; or give each product an id of its own',
+    'variant row': 'none is needed: the product above it has the text and the category',
+    'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
     'image outside the images folder': 'copy the file into the images folder',
     'image not fetched': 'run the same command again in a new folder, or --bad-image text-only',
@@ -471,17 +472,31 @@ def _find_column(
     "The column of that name; raises with the closest name and all there are"
     if wanted in names:
         return wanted
-    same = [n for n in names if str(n).lower() == wanted.lower()]
+    same = [n for n in names if str(n).lower() == str(wanted).lower()]
     if same:
         return same[0]
-    close = difflib.get_close_matches(wanted.lower(), [str(n).lower() for n in names], 1, 0.7)
+    close = difflib.get_close_matches(str(wanted).lower(), [str(n).lower() for n in names], 1, 0.7)
     close = next((n for n in names if close and str(n).lower() == close[0]), None)
+    whole = [n for n in names if ',' in str(n) and str(wanted) in map(str.strip, str(n).split(','))]
+    close = f'\'"{whole[0]}"\'' if whole and role == 'text' else close
     raise ProdclfError(
         f'{source}: no column {wanted!r} (for --{role}); the columns are '
         f'{", ".join(map(str, names))}. Remedy: --{role} {close or "NAME"}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #4604a3d9
+_category_like = re.compile('categor|type|class|kind|department|label', re.I)
+
+
+def _names_in(option, names) -> list:
+    "The columns in an option: one whose name is all of it, else several as in a line of CSV"
+    if not isinstance(option, str):
+        return list(option) if isinstance(option, (list, tuple)) else [option]
+    if any(str(n).lower() == option.strip().lower() for n in names):
+        return [option.strip()]
+    return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
+
+
 def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
@@ -496,7 +511,9 @@ def choose_columns(
         asked = roles.get(role)
         if asked is not None:
             return (
-                None if asked in ('', 'none', False) else _find_column(names, asked, role, source)
+                None
+                if asked is False or asked in ('', 'none')
+                else _find_column(names, asked, role, source)
             )
         return next((n for d in defaults for n in names if str(n).lower() == d), None)
 
@@ -505,12 +522,8 @@ def choose_columns(
     if text is None:
         text = ['text'] if ours else [c for c in (title, pick('', 'description', 'text')) if c]
     else:
-        asked = text.split(',') if isinstance(text, str) else list(text)
-        text = [
-            _find_column(names, c.strip() if isinstance(c, str) else c, 'text', source)
-            for c in asked
-            if c not in ('', 'none')
-        ]
+        asked = [c for c in _names_in(text, names) if c not in ('', 'none')]
+        text = [_find_column(names, c, 'text', source) for c in asked]
     c = Columns(
         title or (text[0] if text and roles.get('title') is None else None),
         tuple(dict.fromkeys(text)),
@@ -528,9 +541,10 @@ def choose_columns(
             f'{there}. Remedy: --text NAME or --image NAME'
         )
     if need_label and not c.label:
+        likely = [str(n) for n in names if _category_like.search(str(n))]
         raise ProdclfError(
             f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            "NAME"
+            + shlex.quote(likely[0] if likely else 'NAME')
         )
     twice = [n for n in c.used if list(names).count(n) > 1]
     if twice:
