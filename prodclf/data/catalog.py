@@ -23,9 +23,12 @@ import pandas as pd
 from fastcore.meta import delegates
 from ..core import ProdclfError, atomic_path, progress
 from prodclf.data.tables import (
+    CategoryNames,
     Columns,
     Rejected,
+    category_notes,
     choose_columns,
+    content_id,
     product_columns,
     quarantine_frame,
     read_rows,
@@ -36,13 +39,10 @@ from prodclf.data.tables import (
     table_names,
 )
 from prodclf.data.text import (
-    CategoryNames,
-    category_notes,
     cell_text,
     clean_id,
     clean_path,
     clean_text,
-    content_id,
     join_texts,
     split_words,
     text_limit,

@@ -31,7 +31,7 @@ from prodclf.core import (
     usable_cores,
     write_json,
 )
-from .tables import quarantine_columns, quarantine_frame
+from .tables import category_notes, quarantine_columns, quarantine_frame
 from .images import ImageError, is_address, shrink
 from prodclf.data.dataset import (
     ProductDataset,
@@ -54,7 +54,6 @@ from prodclf.data.catalog import (
     read_blocks,
     read_catalog,
 )
-from .text import category_notes
 from .amazon import open_source
 
 # %% ../../nbs/data/09_prepare.ipynb #9070dbda

@@ -4,18 +4,21 @@
 
 # %% auto #0
 __all__ = ['quarantine_columns', 'product_columns', 'table_kind', 'table_files', 'source_name', 'Rejected', 'remedy',
-           'quarantine_frame', 'table_names', 'read_rows', 'Columns', 'choose_columns']
+           'quarantine_frame', 'table_names', 'read_rows', 'Columns', 'choose_columns', 'content_id', 'category_key',
+           'CategoryNames', 'category_notes']
 
 # %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
-import codecs, csv, difflib, gzip, io, json, re, shlex, zlib
+import codecs, csv, difflib, gzip, io, json, re, shlex, unicodedata, zlib
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from ..core import ProdclfError
+from ..core import ProdclfError, digest
+from .text import cell_text, clean_text, without_brackets
 
 # %% ../../nbs/data/03_tables.ipynb #6f8d9c28
 _kinds = {
@@ -553,3 +556,109 @@ def choose_columns(
             'them'
         )
     return c
+
+# %% ../../nbs/data/03_tables.ipynb #67c79616
+def content_id(
+    texts,  # cells of a product, strings or None
+    image=None,  # the cell of its image: a name, an address, bytes, or an object with these
+) -> str:
+    "A name made of what a product holds, for one that has no id"
+    if isinstance(image, dict):
+        image = image.get('path') or image.get('bytes')
+    if not isinstance(image, (bytes, bytearray, memoryview)):
+        image = cell_text(image)
+    return 'p-' + digest(*texts, image, size=8)  # the letter keeps it a text in a spreadsheet
+
+# %% ../../nbs/data/03_tables.ipynb #1d1fd177
+_no_category = frozenset([r'\n', '#n/a', '<na>', 'nan', 'null', '#value!', '#ref!', '#name?'])
+_doubtful = frozenset('na n/a n.a. - -- — . ? none unknown undefined uncategorized misc'.split())
+_steps = [re.compile(p) for p in (r'\s*(?:-?>+|[›»→])\s*', r'\s*\|+\s*', r'\s*/+\s*')]
+_apart = re.compile(r"[\s_\-‐-―.,;:'’]+")
+
+
+def category_key(
+    name: str,  # of a category
+) -> str:
+    "What the spellings of a category share: no case, blanks, hyphens or points"
+    plain = unicodedata.normalize('NFKC', name).casefold()
+    return _apart.sub(' ', plain).strip() or plain
+
+
+class CategoryNames:
+    "What turns a cell into the name of a category, or None"
+
+    def __init__(
+        self,
+        depth: int = None,  # steps of a path that are kept; None: all
+        separator: str = None,  # between several categories in a cell, of which the first is taken
+        missing: str = None,  # further names, with commas between, that stand for no category
+        merge=False,  # join spellings; a list of names: under these
+    ):
+        self.depth, self.separator, self.merge = depth, separator, merge is not False
+        self.missing = _no_category.union(m.strip().casefold() for m in (missing or '').split(','))
+        self.spellings = {
+            category_key(n): n for n in (merge if self.merge and merge is not True else ())
+        }
+        self.of_text = lru_cache(10_000)(self._of_text)
+
+    def __call__(self, cell):
+        text = cell_text(cell)
+        return self.of_text(text) if text else None
+
+    def _of_text(self, text):
+        name = clean_text(without_brackets(text.strip(), self.separator or ', '))
+        if self.separator:
+            name = next(filter(None, map(str.strip, name.split(self.separator))), '')
+        if self.depth:
+            cut = next((p for p in _steps if p.search(name)), _steps[0])
+            name = ' > '.join([s for s in cut.split(name) if s][: self.depth])
+        if not name or name.casefold() in self.missing:
+            return None
+        return self.spellings.setdefault(category_key(name), name) if self.merge else name
+
+# %% ../../nbs/data/03_tables.ipynb #5b101813
+def _listed(names, counts) -> str:
+    "The commonest of some names with their counts"
+    names = sorted(names, key=lambda n: (-counts[n], n))
+    some = ', '.join(f'{n[:60]!r} ({counts[n]:,})' for n in names[:4])
+    return some + f' and {len(names) - 4:,} more' * (len(names) > 4)
+
+
+def _several(names, separator: str) -> list:
+    "The names that seem to hold several categories: most of what they hold is in others, too"
+    many, inside = [n for n in names if separator in n], {}
+    for n in many:
+        for part in n.split(separator):
+            inside.setdefault(part.strip(), set()).add(n)
+    again = sum(len(held) > 1 for held in inside.values())
+    return many if len(many) > 2 and 5 * len(many) >= len(names) and 2 * again > len(inside) else []
+
+
+def category_notes(
+    counts: dict,  # name of a category -> its products
+) -> list:  # sentences
+    "What may be wrong with the names of categories, with counts and what to do about it"
+    notes, spelled = [], {}
+    for name in counts:
+        spelled.setdefault(category_key(name), []).append(name)
+    twins = [names for names in spelled.values() if len(names) > 1]
+    if twins:
+        most = max(twins, key=lambda names: sum(counts[n] for n in names))
+        notes.append(
+            f'{len(twins):,} categories are spelled in more than one way, such as '
+            f'{_listed(most, counts)}; --merge-categories joins them'
+        )
+    if odd := [n for n in counts if n.casefold() in _doubtful]:
+        notes.append(
+            f'labels are taken as a category of that name: {_listed(odd, counts)}; '
+            f'--missing {",".join(odd)!r} takes them as missing'
+        )
+    for separator in ';|,':
+        if many := _several(counts, separator):
+            notes.append(
+                f'{len(many):,} of {len(counts):,} labels seem to be several categories in one '
+                f'cell, such as {_listed(many, counts)}; --separator {separator!r} takes the first'
+            )
+    if 2 * sum('>' in n for n in counts) > len(counts) > 2:
+        notes.append('labels are category paths; --depth 1 (or 2 …) keeps their first steps')
+    return notes
