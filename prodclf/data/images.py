@@ -288,14 +288,13 @@ class ImageFolder:
         return path.startswith(folder.rstrip(os.sep) + os.sep)
 
     def files(self):
-        "Yield the files of the folder by their names in it; what this program wrote is no image"
+        "Yield the path of every file in the folder, but for folders that this program wrote"
         for at, folders, names in os.walk(self.path):
             folders.sort()
             if {'manifest.json', 'metrics.json'} & set(names):
                 folders.clear()
                 continue
-            inner = os.path.relpath(at, self.path).replace(os.sep, '/')
-            yield from (n if inner == '.' else f'{inner}/{n}' for n in sorted(names))
+            yield from (os.path.join(at, name) for name in sorted(names))
 
     def find(
         self,
@@ -381,7 +380,8 @@ class NearNames:
     def known(self) -> dict:
         "A name without case and ending, and behind `*/` one without its folder -> file names"
         known = {}
-        for file in self.folder.files():
+        for path in self.folder.files():
+            file = path[len(self.folder.path) :].replace(os.sep, '/').lstrip('/')
             stem, ending = os.path.splitext(_plain_name(file))
             if not ending or _ending.search(ending):
                 known.setdefault(stem, []).append(file)

@@ -588,11 +588,10 @@ def open_products(
         return ProductDataset(data)
     config = replace(config, **{k: given.pop(k) for k in asdict(config) if k in given})
     source = open_source(data, **{k: v for k, v in given.items() if k != 'limit'})
-    images = source.folder.files() if source.folder else ()
-    files = [*source.files, *(Path(source.folder.path) / name for name in images)]
+    files = [*source.files, *(source.folder.files() if source.folder else ())]
     files = [Path(f).resolve() for f in files if Path(f).is_file()]
-    formats = bool(find_spec('pillow_heif'))  # more images can be read once it is installed
-    key = digest(__version__, file_stamps(files), asdict(config), given, formats)
+    able = [__version__, bool(find_spec('pillow_heif'))]  # with it, more images can be read
+    key = digest(able, file_stamps(files), asdict(config), given)
     folder = Path(cache or cache_folder('catalogs')) / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):
