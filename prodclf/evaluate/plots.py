@@ -8,7 +8,7 @@ __all__ = ['palette', 'house_style', 'new_axes', 'short', 'display_name', 'plot_
            'plot_samples']
 
 # %% ../../nbs/evaluate/04_plots.ipynb #465fac26
-import textwrap, unicodedata
+import textwrap
 
 import numpy as np, pandas as pd
 from matplotlib import pyplot as plt
@@ -80,9 +80,7 @@ def short(
 ) -> str:
     "One drawable line: no control characters, no mathematics, the middle left out beyond `width`"
     text = '' if text is None or text != text else str(text)
-    if len(text) > 2000:
-        text = text[:1000] + text[-1000:]
-    text = ' '.join(''.join(' ' if unicodedata.category(c)[0] == 'C' else c for c in text).split())
+    text = ' '.join(''.join(c if c.isprintable() else ' ' for c in text).split())
     if len(text) > width:
         tail = (width - 1) * 2 // 5
         text = text[: width - 1 - tail].rstrip() + '…' + (text[-tail:].lstrip() if tail else '')
@@ -146,7 +144,6 @@ def plot_results(
     """Models as dots with their 95 % intervals, the best on top, baselines in gray; raises
     `ProdclfError` when `results` has no such metric"""
     table = pd.DataFrame(results)
-    metrics = [metrics] if isinstance(metrics, str) else metrics
     ends = [f'{m}{end}' for m in metrics for end in ('', '_low', '_high')]
     found = table.reindex(columns=ends).astype(float).assign(model=table.model)  # null becomes NaN
     metrics = [m for m in metrics if found[m].notna().any()]
@@ -158,12 +155,16 @@ def plot_results(
     ax = new_axes(ax, 6.4, 0.9 + 0.4 * len(found))
     _rows(ax, [display_name(m) for m in found.model])
     colors, rows = [_color(m) for m in found.model], np.arange(len(found))
+    grey = palette['grey']  # of the legend
     for j, m in enumerate(metrics):
         at = rows + 0.13 * (1 - 2 * j) * (len(metrics) > 1)
         ax.hlines(at, found[f'{m}_low'], found[f'{m}_high'], color=colors, lw=2, alpha=0.55)
         face = palette['paper'] if j else colors
-        style = dict(s=(8 - 2 * j) ** 2, lw=1.5, facecolors=face, edgecolors=colors)
-        ax.scatter(found[m], at, **style, label=display_name(m), zorder=2)
+        style = dict(s=(8 - 2 * j) ** 2, lw=1.5, zorder=2)
+        ax.scatter(found[m], at, facecolors=face, edgecolors=colors, **style)
+        ax.scatter(
+            [], [], facecolors=face if j else grey, edgecolors=grey, label=display_name(m), **style
+        )
         values = ['–' if np.isnan(v) else f'{v * 100:.1f}' for v in found[m]]
         head = display_name(m).replace('accuracy', 'acc.')
         _column(ax, head, values, 8 + 36 * j, 'muted' if j else 'ink')
@@ -214,7 +215,6 @@ def plot_reliability(
     y,  # (N,) true codes
     proba,  # (N, C) probabilities
     bins: int = 15,  # bins of equal width over 0..1; the mean gap then is the `ece` of metrics.json
-    name: str = '',  # the model, to be named in the chart
     ax=None,  # axis to draw on
 ) -> plt.Axes:
     """Accuracy against stated confidence, with intervals, and the number of products per bin
@@ -225,7 +225,7 @@ def plot_reliability(
     ax.vlines(table.confidence, table.low, table.high, color=blue, alpha=0.45, lw=2)
     ax.plot(table.confidence, table.accuracy, 'o-', color=blue, ms=6.5, lw=1.4)
     gap = f'mean gap {(n * table.gap.abs()).sum() / n.sum() * 100:.1f} points'
-    ax.text(0.97, 0.04, f'{short(name)}\n{gap}'.strip(), ha='right', transform=ax.transAxes)
+    ax.text(0.97, 0.04, gap, ha='right', transform=ax.transAxes)
     ax.set(xlim=(0, 1), ylim=(0, 1.01), ylabel='right')
     strip = ax.inset_axes([0, -0.27, 1, 0.17], sharex=ax)
     middle = (table['from'] + table['to']) / 2

@@ -12,6 +12,10 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np, pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from ..core import ProdclfError, atomic_path
 from . import plots
@@ -30,10 +34,6 @@ from .metrics import check_codes, check_proba, compare_paired
 # %% ../../nbs/evaluate/05_report.ipynb #8320934e
 def _svg(draw, *args, size, name, **options) -> str:
     "One chart as SVG in the page's colors, always the same bytes"
-    from markupsafe import Markup, escape
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
     out = io.StringIO()
     with plots.house_style(), rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}):
         figure = Figure(figsize=size, layout='constrained', dpi=72)
@@ -50,8 +50,6 @@ def _svg(draw, *args, size, name, **options) -> str:
 
 def _figure(draw, *args, size, name, few=None, **options) -> str:
     "The chart for a desk and for a telephone, where it names `few` things"
-    from markupsafe import Markup
-
     wide = _svg(draw, *args, size=size, name=name, **options)
     small = (3.7, min(size[1], 3.7 + size[1] / 8))
     narrow = _svg(draw, *args, size=small, name=name, **options | (dict(k=few) if few else {}))
@@ -274,8 +272,6 @@ def _versions() -> dict:
 # %% ../../nbs/evaluate/05_report.ipynb #2629ecee
 def _page(values: dict) -> str:
     "The page, every value escaped"
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     pages = Environment(
         loader=PackageLoader('prodclf'),
         autoescape=True,
