@@ -167,11 +167,7 @@ def _with_engines(rows, workers, photos, **more) -> dict:
 
 
 @register_benchmark(
-    'prepare',
-    **{
-        'datasets': ('datasets', 'pip install datasets'),
-        'Ray Data': ('ray', "pip install 'ray[data]'"),
-    },
+    'prepare', **{'datasets': 'pip install datasets', 'Ray Data': "pip install 'ray[data]'"}
 )
 def prepare_comparisons(
     size: str,  # 'small' or 'full'
