@@ -53,27 +53,18 @@ def source_of(
     return '\n'.join(parts.values())
 
 # %% ../../nbs/bench/01_frame.ipynb #0e06d727
-def _family(pid) -> dict:
-    "A process and all it started that live: pid -> fields of /proc/PID/stat behind the name"
-    stats = {}
+def _family(pid) -> list:
+    "The processes, by number, that a process has started and that still live, itself included"
+    parents = {}
     for f in Path('/proc').glob('[0-9]*/stat'):
         try:
-            stats[int(f.parent.name)] = f.read_text().rpartition(')')[2].split()
+            parents[int(f.parent.name)] = int(f.read_text().rpartition(')')[2].split()[1])
         except OSError:
             pass
-    found = [pid] * (pid in stats)
+    found = [pid] * (pid in parents)
     for p in found:
-        found += [c for c, fields in stats.items() if int(fields[1]) == p]
-    return {p: stats[p] for p in found}
-
-
-def _cpu_seconds() -> float:
-    "Seconds that processors worked for this process and all it started, living or ended"
-    living = _family(os.getpid())
-    if not living:
-        return sum(os.times()[:4])
-    ticks = sum(int(v) for fields in living.values() for v in fields[11:15])
-    return ticks / os.sysconf('SC_CLK_TCK')
+        found += [child for child, parent in parents.items() if parent == p]
+    return found
 
 
 def _family_megabytes(pid) -> float:
@@ -112,10 +103,10 @@ def _measure(spec):
         exec(spec['source'], scope)
         call = scope[spec['name']](data, **spec['options'])
         for _ in range(spec['calls']):
-            before, start = _cpu_seconds(), time.perf_counter()
+            before, start = sum(os.times()[:4]), time.perf_counter()
             answer = call()
             report['seconds'].append(time.perf_counter() - start)
-            report['cpu'].append(_cpu_seconds() - before)
+            report['cpu'].append(sum(os.times()[:4]) - before)
         np.save(spec['answer'], np.asarray(answer))
     except ImportError as e:
         report['failed'] = f'no module {e.name}'
@@ -133,7 +124,7 @@ class Measurement:
     "One run, or several of the same: what it took, what came out, or why nothing did"
 
     seconds: list = field(default_factory=list)  # of each timed call
-    cpu: list = field(default_factory=list)  # of all cores in each, child processes included
+    cpu: list = field(default_factory=list)  # of all cores in each, ended child processes included
     megabytes: float = None  # peak of the process and all it started
     answer: np.ndarray = None  # what the last call returned
     failed: str = ''  # why there is no answer
