@@ -319,22 +319,19 @@ def write_report(
     return its path; raises `ProdclfError` when the inputs disagree"""
     t = _Tested(results, products, y, probabilities, classes, total)
     by, keys = _departments(t)
-    page = _page(
-        _sections(t)
-        | dict(
-            by=by,
-            choice=choice,
-            charts=_charts(t, keys, train_sizes),
-            learning=_learning(curves),
-            departments=accuracy_by(keys, t.y, t.views),
-            data=_account(data),
-            notes=notes,
-            run=run or {},
-            versions=_versions(),
-            written=datetime.date.today().isoformat(),
-        )
+    more = dict(
+        by=by,
+        choice=choice,
+        charts=_charts(t, keys, train_sizes),
+        learning=_learning(curves),
+        departments=accuracy_by(keys, t.y, t.views),
+        data=_account(data),
+        notes=notes,
+        run=run or {},
+        versions=_versions(),
+        written=datetime.date.today().isoformat(),
     )
-    file = Path(file)
+    page, file = _page(_sections(t) | more), Path(file)
     file = file if file.suffix.lower() in ('.html', '.htm') else file / 'report.html'
     with atomic_path(file) as p:
         p.write_text(page, encoding='utf-8', errors='replace')

@@ -48,28 +48,34 @@ class Dice:
         "A number from `low` to `high`"
         return low + self.below(high - low + 1)
 
-    def pick(
-        self,
-        items,  # sequence
-    ):
-        "One of the items"
-        return items[self.below(len(items))]
+# %% ../../nbs/sample/01_drawing.ipynb #56dc4746
+@patch
+def pick(
+    self: Dice,
+    items,  # sequence
+):
+    "One of the items"
+    return items[self.below(len(items))]
 
-    def chance(
-        self,
-        percent: float,  # in steps of 0.1
-    ) -> bool:
-        "True in so many of a hundred cases"
-        return self.below(1000) < percent * 10
 
-    def sample(
-        self,
-        items,  # any collection
-        k: int,  # how many; all when there are fewer
-    ) -> list:
-        "Different items in a random order"
-        items = list(items)
-        return [items.pop(self.below(len(items))) for _ in range(min(k, len(items)))]
+@patch
+def chance(
+    self: Dice,
+    percent: float,  # in steps of 0.1
+) -> bool:
+    "True in so many of a hundred cases"
+    return self.below(1000) < percent * 10
+
+
+@patch
+def sample(
+    self: Dice,
+    items,  # any collection
+    k: int,  # how many; all when there are fewer
+) -> list:
+    "Different items in a random order"
+    items = list(items)
+    return [items.pop(self.below(len(items))) for _ in range(min(k, len(items)))]
 
 # %% ../../nbs/sample/01_drawing.ipynb #6b7a2263
 _hex = '''black:2b2b30 white:f1efe9 grey:8d9299 red:c8372d blue:2f6fc4 navy:25365e green:3f8f4f
