@@ -83,7 +83,7 @@ def _run(place, verb, shop, *more, out) -> dict:
 
 def _data_stages(place: Path, shop, n, kind, classes, side, text, image) -> dict:
     "Draw a little shop, prepare and embed it: stage -> (items, seconds, bytes)"
-    photos = dict(pictures=1.0, side=side) if kind == 'images' else {}
+    photos = dict(images=1.0, side=side) if kind == 'images' else {}
     names = ('none', image) if photos else (text, 'none')
     write_generated(place / shop, n, classes, form='csv', dirt=0, **photos)
     first = _run(place, 'prepare', shop, '--workers', 1, out=f'{shop} shop')['seconds']

@@ -25,7 +25,7 @@ def write_raw(
     from prodclf.sample.generated import write_generated
 
     shop, form = Path(folder) / 'shop', 'csv' if side else 'amazon-reviews'
-    shares = dict(pictures=float(side > 0), dirt=0, compress=0)
+    shares = dict(images=float(side > 0), dirt=0, compress=0)
     write_generated(shop, rows, form=form, side=side or 640, workers=workers, **shares)
     np.save(Path(folder) / 'rows.npy', np.arange(rows))
 

@@ -141,8 +141,8 @@ forms = {
 }
 
 # %% ../../nbs/sample/05_generated.ipynb #0afa917b
-_missing_files = {'missing picture': 'image missing', 'empty picture': 'image empty'}
-_bad_pictures = ['truncated picture', 'not a picture']  # only seen by whoever opens the file
+_missing_files = {'missing image': 'image missing', 'empty image': 'image empty'}
+_bad_images = ['truncated image', 'not an image']  # only seen by whoever opens the file
 _kept = ['HTML in text', 'entities in text', 'control characters', 'missing title']
 
 
@@ -151,7 +151,7 @@ def _faults(block: Block, form: str, seed: int, dirt: float) -> dict:  # row of 
     draw, place = rng(seed, 'dirt', block.start), np.arange(len(block.label)) % 64
     hit = draw.random(block_rows)[: len(place)] < dirt
     kinds, chance = [*forms[form].reasons, *_kept], draw.random(block_rows)
-    with_file = [*kinds, *_missing_files, *_bad_pictures] if forms[form].files else kinds
+    with_file = [*kinds, *_missing_files, *_bad_images] if forms[form].files else kinds
     choices = {int(r): with_file if block.shown[r] else kinds for r in np.flatnonzero(hit)}
     clean = (place == 0) | (place >= 62)
     return {r: k[int(chance[r] * len(k))] for r, k in choices.items() if not clean[r]}
@@ -200,8 +200,8 @@ class Written:
     rows: int = 0
     files: int = 0
     bytes: int = 0
-    pictures: int = 0
-    picture_bytes: int = 0
+    images: int = 0
+    image_bytes: int = 0
     twins: int = 0
     faults: Counter = field(default_factory=Counter)  # fault -> rows
     labels: set = field(default_factory=set)  # categories, those of refused rows included
@@ -221,8 +221,8 @@ class Written:
             f'of them twins; {self.files:,} file{"s" * (self.files != 1)}, '
             f'{self.bytes / 1e6:,.1f} MB'
         )
-        if self.pictures:
-            text += f'\n  {self.pictures:,} image files, {self.picture_bytes / 1e6:,.1f} MB'
+        if self.images:
+            text += f'\n  {self.images:,} image files, {self.image_bytes / 1e6:,.1f} MB'
         faults = ', '.join(f'{f} ({n:,})' for f, n in sorted(self.faults.items()))
         return text + (f'\n  faults: {faults}' if faults else '')
 
@@ -260,13 +260,13 @@ def _paint(job) -> tuple:
     folder, about, products = job
     painter, sizes = _painter(*about), []
     for name, category, look, twin, fault in products:
-        if fault == 'missing picture':
+        if fault == 'missing image':
             continue
-        raw = painter.picture(category, look, twin)
-        if fault == 'truncated picture':
+        raw = painter.photo(category, look, twin)
+        if fault == 'truncated image':
             raw = raw[: len(raw) * 3 // 5]
-        if fault in ('not a picture', 'empty picture'):
-            raw = b'<html><body>404 Not Found</body></html>' * (fault == 'not a picture')
+        if fault in ('not an image', 'empty image'):
+            raw = b'<html><body>404 Not Found</body></html>' * (fault == 'not an image')
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(raw)
         sizes.append(len(raw))
@@ -280,7 +280,7 @@ class _Plan:
     folder: Path
     rows: int
     classes: int
-    pictures: float
+    images: float
     form: str
     seed: int
     side: int
@@ -289,19 +289,19 @@ class _Plan:
     file_rows: int
 
     def __post_init__(self):
-        rows, dirt, pictures, file_rows = self.rows, self.dirt, self.pictures, self.file_rows
+        rows, dirt, images, file_rows = self.rows, self.dirt, self.images, self.file_rows
         if self.form not in forms:
             raise ProdclfError(f'form={self.form!r}. Remedy: {", ".join(forms)}')
-        if rows < 1 or not 0 <= dirt <= 0.5 or not 0 <= pictures <= 1:
+        if rows < 1 or not 0 <= dirt <= 0.5 or not 0 <= images <= 1:
             raise ProdclfError(
-                f'rows={rows}, dirt={dirt}, pictures={pictures}. Remedy: at least one row, up to '
-                'half of them dirty, a share of pictures from 0 to 1'
+                f'rows={rows}, dirt={dirt}, images={images}. Remedy: at least one row, up to '
+                'half of them dirty, a share of images from 0 to 1'
             )
         if file_rows < 1 or file_rows % block_rows:
             raise ProdclfError(f'file_rows={file_rows}. Remedy: a multiple of {block_rows:,}')
         self.leaves, self.vocabulary = tree(self.classes), Vocabulary(self.classes, self.seed)
         self.blocks, self.per_file = -(-rows // block_rows), file_rows // block_rows
-        self.painting = bool(pictures and forms[self.form].files)
+        self.painting = bool(images and forms[self.form].files)
 
     def path(self, name: str) -> Path:
         "Of a file of rows"
@@ -310,7 +310,7 @@ class _Plan:
 # %% ../../nbs/sample/05_generated.ipynb #7b6a130e
 def _draw(plan: _Plan, b: int) -> tuple:
     "Block `b` and its faults"
-    block = draw_block(b, plan.vocabulary, plan.seed, plan.pictures)
+    block = draw_block(b, plan.vocabulary, plan.seed, plan.images)
     block = Block(block.start, *(v[: plan.rows - block.start] for v in block[1:]))
     return block, _faults(block, plan.form, plan.seed, plan.dirt)
 
@@ -361,7 +361,7 @@ def write_generated(
     folder,  # gets the files
     rows: int,  # products
     classes: int = 512,  # categories, up to 2,560
-    pictures: float = 0.0,  # share of the rows with an image; for 'amazon-reviews' an address
+    images: float = 0.0,  # share of the rows with an image; for 'amazon-reviews' an address
     form: str = 'amazon-reviews',  # 'amazon-reviews', 'abo' or 'csv'
     seed: int = 0,  # another seed, another catalog
     side: int = 640,  # pixels of an image's sides
@@ -372,10 +372,10 @@ def write_generated(
 ) -> Written:
     """Write a catalog of any size in bounded memory, as its source would have it; raises
     `ProdclfError` for choices that make no catalog"""
-    about = rows, classes, pictures, form, seed, side, dirt, compress, file_rows
+    about = rows, classes, images, form, seed, side, dirt, compress, file_rows
     plan, written = _Plan(Path(folder), *about), Written(form)
     bar = progress(range(plan.blocks), text=f'drawing {rows:,} products', unit='x4096')
     for files, size in process_map(_paint, _write_rows(plan, written, bar), workers):
-        written.pictures += files
-        written.picture_bytes += size
+        written.images += files
+        written.image_bytes += size
     return written

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..core import ProdclfError, atomic_path, cache_folder, process_map, progress, write_json
 from ..data.catalog import product_frame
-from .drawing import Dice, palettes, picture
+from .drawing import Dice, palettes, render
 from .sketches import sketches
 
 # %% ../../nbs/sample/03_shop.ipynb #42f3da6d
@@ -356,7 +356,7 @@ def product_image(
 ) -> Image.Image:
     "Draw product `i`"
     p = product(i, seed)
-    return picture(sketches[p['category'].sketch], Dice(seed, 'picture', i), p['color'], size)
+    return render(sketches[p['category'].sketch], Dice(seed, 'picture', i), p['color'], size)
 
 # %% ../../nbs/sample/03_shop.ipynb #659aec80
 sample_version = 2  # to be raised when a change of texts or drawings makes older images wrong
@@ -431,9 +431,9 @@ def sample_catalog(
 
 # %% ../../nbs/sample/03_shop.ipynb #96f0f2c4
 _files = {  # what is in an image file that has a fault
-    'truncated picture': None,  # the first half of the image
+    'truncated image': None,  # the first half of the image
     'empty file': b'',
-    'not a picture': b'<html><body>404 not found</body></html>',
+    'not an image': b'<html><body>404 not found</body></html>',
 }
 faults = dict.fromkeys(  # True: to be set aside
     [*_files, 'missing file', 'path outside the folder', 'empty row', 'duplicate id', 'no label'],
