@@ -389,8 +389,9 @@ def compare_paired(
 # %% ../../nbs/evaluate/01_metrics.ipynb #3bf020a5
 def t_interval(
     values,  # (k,) one figure per seed; for a comparison the paired differences
+    level: float = 0.95,  # confidence level
 ) -> tuple:  # (mean, low, high); the ends are NaN for a single value
-    "Mean and Student's 95 % t interval of a few independent values; raises `ProdclfError` for none"
+    "Mean and Student's t interval of a few independent values; raises `ProdclfError` for none"
     values = np.asarray(values, float)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ProdclfError(
@@ -399,5 +400,5 @@ def t_interval(
     mean, k = float(values.mean()), len(values)
     if k == 1:
         return mean, float('nan'), float('nan')
-    half = float(stats.t.ppf(0.975, k - 1) * values.std(ddof=1) / np.sqrt(k))
+    half = float(stats.t.ppf(0.5 + level / 2, k - 1) * values.std(ddof=1) / np.sqrt(k))
     return mean, mean - half, mean + half
