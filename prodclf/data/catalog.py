@@ -396,6 +396,7 @@ def table_source(
 ) -> Source:
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
+    source = source.rename(columns=str) if is_frame else source
     files = [source] if is_frame else table_files(source)
     names, place = table_names(source, encoding), None if is_frame else files[0].parent
     category = CategoryNames(depth, separator, missing, merge_categories)

@@ -298,7 +298,7 @@ def entry(
             return None
     return found
 
-
+# %% ../../nbs/data/09_prepare.ipynb #207dce3c
 @patch
 def open_jobs(
     self: PrepareRun,
@@ -318,7 +318,7 @@ def open_jobs(
         else:
             entries[job.name] = done | dict(rejected=None)
 
-
+# %% ../../nbs/data/09_prepare.ipynb #aa58e715
 def make_part(
     job: Job,  # rows
     work,  # folder of unfinished parts
