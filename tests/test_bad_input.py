@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from prodclf.data.catalog import Reading, iter_catalog, read_catalog, require_classes, write_catalog
+from prodclf.data.catalog import Reading, iter_catalog, read_catalog, write_catalog
 from prodclf.core import ProdclfError
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.images import check_image, load_image
-from prodclf.data.splits import split
+from prodclf.data.splits import require_classes, split
 from prodclf.data.tables import product_columns, quarantine_columns
 from prodclf.data.text import clean_text
 
