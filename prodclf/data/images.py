@@ -421,16 +421,17 @@ class NearNames:
         "A note to be counted, about the first that was missed: what was tried, and what is there"
         if 'missing' not in self.notes:
             names = sorted(n for n in self.known if n[:2] != '*/')
-            wanted = _ending.sub('', _plain_name(cell.replace('\\', '/')).rpartition('/')[2])
-            some = names[max(0, (at := bisect_left(names, wanted)) - 100) : at + 100]
-            near = difflib.get_close_matches(wanted, some, 1, 0)
+            *_, tried = cell, *_spellings(cell, self.own)
+            wanted = _ending.sub('', _plain_name(tried).rpartition('/')[2])
+            at = bisect_left(names, wanted)
+            near = difflib.get_close_matches(wanted, names[max(0, at - 100) : at + 100], 1, 0)
             near = (
                 f'the nearest name there is {self.known[near[0]][0]}' if near else 'it holds none'
             )
-            tried = ' and '.join(repr(n[:80]) for n in _spellings(cell, self.own))
             self.notes['missing'] = (
-                f'images are not in {self.own}/, such as {tried or repr(cell[:80])}, in whatever '
-                f'letter case and with any ending; {near}; --images DIR names another folder'
+                f'images are not in {self.own}/, such as {cell[:80]!r}, which was also looked for as '
+                f'{tried[:80]!r} in any letter case and with any ending; {near}; --images DIR names '
+                'another folder'
             )
         return self.notes['missing']
 
@@ -438,7 +439,7 @@ class NearNames:
 _no_image = frozenset('nan none null n/a na #n/a <na> nil undefined - -- \\n []'.split())
 _base64 = re.compile(r'(data:[^,]*;base64,|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR))\s*(.*)', re.S)
 _bare = re.compile(r'(//|www\.)[\w-]+(\.[\w-]+)+/')
-_first = 'cells name several images, of which the first is used'
+_first = 'cells hold a list of images, of which the first is used'
 
 
 def is_address(
@@ -495,7 +496,7 @@ def _find_otherwise(name: str, folder: ImageFolder, trouble: str) -> tuple:
         return path, None, trouble, note
     if (first := first_of(name)) != name:
         path, data, trouble, note = find_image(first, folder)
-        return path, data, trouble, note if trouble else _first
+        return path, data, trouble, _first if path or data else note
     return None, None, trouble, folder and folder.near.missing(name)
 
 # %% ../../nbs/data/04_images.ipynb #18ed5a06
