@@ -96,7 +96,7 @@ def test_a_name_to_the_letter_comes_first(tmp_path):
     names = ['a.jpg', 'A.jpg', 'a', 'photos/a.jpg', 'a.jpg?v=1', 'a%20b.jpg', 'a b.jpg', 'x,y.jpg', 'x;y.jpg', 'x|y.jpg', 'none', 'na.jpg', 'c#1.jpg', 'c.jpg']
     folder = put(tmp_path/'photos', *names)
     for name in names: assert file_of(name, folder) == (name, None, None)
-    assert 'near' not in vars(folder)                     # nothing was listed for names that fit
+    assert 'known' not in vars(folder)                     # nothing was listed for names that fit
 
 
 def test_a_mark_inside_a_name_is_no_list(tmp_path):
