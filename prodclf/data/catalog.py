@@ -26,6 +26,7 @@ from prodclf.data.tables import (
     Columns,
     Rejected,
     choose_columns,
+    describe_table,
     product_columns,
     quarantine_frame,
     read_rows,
@@ -33,7 +34,6 @@ from prodclf.data.tables import (
     source_name,
     table_files,
     table_kind,
-    table_names,
 )
 from prodclf.data.text import (
     cell_text,
@@ -347,13 +347,8 @@ def table_source(
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     files = [source] if is_frame else table_files(source)
-    columns = choose_columns(table_names(source, encoding), name, need_label, **roles)
-    for other in files[1:]:
-        if missing := [c for c in columns.used if c not in table_names(other, encoding)]:
-            raise ProdclfError(
-                f'{other.name}: no column {missing[0]!r}, which {files[0].name} has. Remedy: '
-                'write all files with the same columns'
-            )
+    about = describe_table(source, encoding, roles.values())
+    columns = choose_columns(about.names, name, need_label, **roles)
     if images is not None and columns.image and not os.path.isdir(Path(images).expanduser()):
         raise ProdclfError(
             f'{images}: no such folder of images. Remedy: another --images, or --image none'
@@ -362,7 +357,7 @@ def table_source(
     folder = beside if images is None else images
     there = folder is not None and columns.image and os.path.isdir(Path(folder).expanduser())
     folder = ImageFolder(folder) if there else None
-    notes = [str(columns)] if str(columns) else []
+    notes = [*about.notes, *([str(columns)] if str(columns) else [])]
     return Source(
         name, files, table_adapter(columns, folder), columns.used, folder, encoding, notes
     )
