@@ -8,13 +8,11 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'none_left'
            'read_catalog', 'join_readings', 'drop_rare', 'write_catalog']
 
 # %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
-import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -30,6 +28,7 @@ from prodclf.data.tables import (
     choose_columns,
     columns_by_content,
     content_id,
+    describe_table,
     is_rounded,
     product_columns,
     quarantine_frame,
@@ -38,7 +37,6 @@ from prodclf.data.tables import (
     source_name,
     table_files,
     table_kind,
-    table_names,
 )
 from prodclf.data.text import (
     cell_text,
@@ -418,20 +416,15 @@ def table_source(
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     files = [source] if is_frame else table_files(source)
-    names, place = table_names(source, encoding), None if is_frame else files[0].parent
+    place = None if is_frame else files[0].parent
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
-    roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
-    roles, folder, notes = table_images(names, lambda: rows, roles, images, place)
-    columns = choose_columns(names, name, need_label, **roles)
+    roles |= dict(id=id, split=split)
+    about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
+    roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
+    columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
-    for other in files[1:]:
-        if lacks := [c for c in columns.used if c not in table_names(other, encoding)]:
-            raise ProdclfError(
-                f'{other.name}: no column {lacks[0]!r}, which {files[0].name} has. Remedy: '
-                'write all files with the same columns'
-            )
     guessed = id is None and str(columns.id).lower() != 'id'
-    notes += [*filter(None, [str(columns)]), *more]
+    notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     return Source(
         name,
         files,
