@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['Dialect', 'find_dialect', 'Table', 'open_format']
 
-# %% ../../nbs/data/02_formats.ipynb #497f05ff
+# %% ../../nbs/data/02_formats.ipynb #5c705fef
 import ast, csv, json, re, warnings
 from collections import Counter
 from contextlib import contextmanager
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -17,7 +17,7 @@ from typing import Callable, NamedTuple
 from ..core import ProdclfError, need
 from .text import Rejected, is_marked, line_blocks, text_blocks, text_lines
 
-# %% ../../nbs/data/02_formats.ipynb #79176d2f
+# %% ../../nbs/data/02_formats.ipynb #a5151215
 class Dialect(NamedTuple):
     "How a CSV file is written, as its first lines show it"
 
@@ -49,15 +49,16 @@ def _fit(fields: list, width: int):
         return None if ''.join(fields[width:]).strip() else fields[:width]
     return fields + [''] * (width - n) if n > 1 or n == width or width == 2 else None
 
-# %% ../../nbs/data/02_formats.ipynb #ab531c49
+# %% ../../nbs/data/02_formats.ipynb #38df04af
 def _swallows(lines: list, dialect: Dialect, short: bool) -> bool:
     "Whether the lines of one record are rows of their own, joined by quotes that mean nothing"
     width, d = len(dialect.names), dialect.delimiter
+    counts = [line.count(d) + 1 for line in lines]
+    if width < 2 or max(counts) < width:
+        return False
     alone = [
-        width > 1
-        and line.count(d) >= width - 1
-        and width in (line.count(d) + 1, len(next(_reader([line], d), ())))
-        for line in lines
+        n == width or (n > width and len(next(_reader([line], d), ())) == width)
+        for n, line in zip(counts, lines)
     ]
     if dialect.bare or short:
         return any(alone[1:-1]) or (alone[0] and alone[-1])
@@ -79,18 +80,23 @@ def _parse(block: list, dialect: Dialect, fast: bool) -> tuple:
     try:
         for fields in reader:
             start, end, short = starts[-1], reader.line_num, len(fields) < width
-            fields = fields and _fit(fields, width)
-            if fields is None or (short and fields and dialect.bare):
-                break
-            if end - start > 1 and _swallows(block[start:end], dialect, short):
-                break
+            if len(fields) != width and fields:
+                doubtful = short and (dialect.bare or '\\"' in block[end - 1])
+                fields = None if doubtful else _fit(fields, width)
+                if fields is None:
+                    break
+            if end - start > 1:  # two rows would hold twice the delimiters
+                lines = block[start:end]
+                many = short or ''.join(lines).count(delimiter) >= 2 * width - 2
+                if many and _swallows(lines, dialect, short):
+                    break
             records.append(fields)
             starts.append(end)
     except csv.Error:
         pass
     return records, starts, reader.line_num
 
-# %% ../../nbs/data/02_formats.ipynb #235fbc9e
+# %% ../../nbs/data/02_formats.ipynb #c3a55ce2
 _backslash = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 
 
@@ -113,12 +119,12 @@ def _escaped(block: list, dialect: Dialect, more: bool) -> tuple:
 def _first_line(line: str, dialect: Dialect):
     'The fields of a line read alone and forgivingly, so that 19" screen is fine; or `Rejected`'
     width, plain = len(dialect.names), line.rstrip('\r\n').split(dialect.delimiter)
-    if dialect.bare and len(plain) == width:
-        return plain
     reader = _reader([line, ''], dialect.delimiter)
     fields = next(reader)
     if reader.line_num == 2:
-        fields = plain if dialect.bare else None
+        fields = None
+    if dialect.bare and (fields is None or len(plain) == width != len(fields)):
+        fields = plain
     fits = fields and _fit(fields, width)
     if fits:
         return fits
@@ -131,7 +137,7 @@ def _unmarked(fields: list):
     marked = isinstance(fields, list) and is_marked(''.join(fields))
     return Rejected('wrong encoding', 'a byte that does not fit') if marked else fields
 
-# %% ../../nbs/data/02_formats.ipynb #15cc9e25
+# %% ../../nbs/data/02_formats.ipynb #0b37b294
 def _record_blocks(
     lines,  # iterator of lines behind the header
     dialect: Dialect,  # of the file
@@ -139,26 +145,28 @@ def _record_blocks(
     longest: int = 8_000_000,  # characters of a record
 ):
     "Yield lists of (line, fields or `Rejected`); blank lines are no records"
-    block, wanted, more, fast, number = [], size, True, True, dialect.number
+    block, wanted, more, number = [], size, True, dialect.number
+    slowly = 0  # blocks until the fast way is tried again
     while block or more:
         if more and len(block) < wanted:
             fresh = list(islice(lines, wanted - len(block)))
             more = len(fresh) == wanted - len(block)
             block += fresh
         with _wide_fields():
-            records, starts, looked = _parse(block, dialect, fast)
-            done, fast = starts[-1], True
+            records, starts, looked = _parse(block, dialect, not slowly)
+            done, failed = starts[-1], not (slowly or isinstance(starts, range))
+            slowly = 16 if failed else max(0, slowly - 1)
             if records and is_marked(''.join(block[:done])):
                 records = map(_unmarked, records)
             found = [(number + at, fields) for at, fields in zip(starts, records) if fields]
             number, block, wanted, used = number + done, block[done:], size, 1
             if block:
-                fast, first = False, block[0]
+                slowly, first = max(1, slowly), block[0]
                 used = 0 if more and looked >= done + len(block) and isinstance(first, str) else 1
                 fields = first if isinstance(first, Rejected) else None
                 if used and fields is None and '\\"' in first:
                     fields, used = _escaped(block, dialect, more)
-                if not used and sum(map(len, filter(str, block))) < longest:
+                if not used and sum(len(s) for s in block if isinstance(s, str)) < longest:
                     wanted = max(size, 2 * len(block))
                 else:
                     used = max(used, 1)
@@ -168,7 +176,7 @@ def _record_blocks(
         if found:
             yield found
 
-# %% ../../nbs/data/02_formats.ipynb #9dc744e6
+# %% ../../nbs/data/02_formats.ipynb #8a868ad8
 _usual_names = set(
     'id sku asin handle product name title description text body label category type image url '
     'price brand vendor tags group path split'.split()
@@ -190,16 +198,18 @@ def _header_at(
 ) -> int:
     "Which of the records names the columns: there may be lines above it that are no row"
     hits, filled = list(map(_hits, rows)), list(map(_filled, rows))
-    sure = next((k for k, n in enumerate(hits) if n > 1), None)
-    if sure is not None or hits[0]:
-        return sure or 0
+    sure = (k for k, n in enumerate(hits) if n > 1 and filled[k] > max([0, *filled[:k]]))
+    if hits[0] != 1 and (k := next(sure, None)) is not None:
+        return k
+    if hits[0]:
+        return 0
     usual = Counter(n for n in filled[1:] if n > 1).most_common(1)
     k = next((k for k, n in enumerate(filled) if usual and n >= usual[0][0]), 0)
     cells = [str(c).strip() for c in rows[k][: filled[k]]]
     is_names = len(set(cells)) == len(cells) and not any(c.isdigit() or not c for c in cells)
     return k if is_names else 0
 
-# %% ../../nbs/data/02_formats.ipynb #e56f66f2
+# %% ../../nbs/data/02_formats.ipynb #ff687621
 def _score(lines: list, delimiter: str) -> tuple:
     "How well a delimiter explains the first lines, and (line behind the header, its fields)"
     reader, rows, ends = _reader(lines, delimiter), [], []
@@ -222,7 +232,7 @@ def _is_bare(lines: list, delimiter: str, width: int) -> bool:
     rows = [_filled(line.split(delimiter)) == width for line in lines if line.strip()]
     return sum(rows) >= 0.9 * len(rows) and not any(map(quoted.search, lines))
 
-# %% ../../nbs/data/02_formats.ipynb #81f667fd
+# %% ../../nbs/data/02_formats.ipynb #de881767
 def _first_lines(lines, most: int = 2**20) -> tuple:
     "(how many blank lines come first, some 200 lines of text behind them)"
     found, size = [], 0
@@ -266,7 +276,7 @@ def find_dialect(
     note = f'{name}: the header is line {start + above + 1}; what stands above it was left out'
     return Dialect(names, delimiter, number, bare, (note,) * bool(above))
 
-# %% ../../nbs/data/02_formats.ipynb #dde42f49
+# %% ../../nbs/data/02_formats.ipynb #e4770559
 class Table(NamedTuple):
     "An open table"
 
@@ -283,15 +293,15 @@ def _open_csv(file, encoding: str) -> Table:
     def rows(columns):
         wanted = [i for i, n in enumerate(names) if columns is None or n in columns] or [0]
         kept, pick = [names[i] for i in wanted], itemgetter(*wanted, *wanted[:1])  # always a tuple
-        lines = text_lines(file, encoding)
-        for block in _record_blocks(islice(lines, dialect.number - 1, None), dialect):
-            yield from [
-                (at, dict(zip(kept, pick(f))) if f.__class__ is list else f) for at, f in block
-            ]
+        lines = islice(text_lines(file, encoding), dialect.number - 1, None)
+        return chain.from_iterable(
+            [(at, dict(zip(kept, pick(f))) if f.__class__ is list else f) for at, f in block]
+            for block in _record_blocks(lines, dialect)
+        )
 
     return Table(names, rows, f'CSV with {dialect.delimiter!r} between the fields', dialect.notes)
 
-# %% ../../nbs/data/02_formats.ipynb #44622faa
+# %% ../../nbs/data/02_formats.ipynb #aaf49c91
 def _json_object(value, text: str):
     "A value of JSON if it is an object, else `Rejected`"
     if is_marked(text):
@@ -323,34 +333,50 @@ def _literal(line: str):
         return None
 
 
+def _json_block(block: list, number: int):
+    "(line, object or `Rejected`) of lines of JSON; most often all of them are objects"
+    try:
+        values = list(map(json.loads, block))
+        if {*map(type, values)} <= {dict} and not is_marked(''.join(block)):
+            return zip(range(number, number + len(block)), values)
+    except (ValueError, RecursionError, TypeError):
+        pass
+    return [
+        (at, line if line.__class__ is Rejected else _json_value(line))
+        for at, line in enumerate(block, number)
+        if line.__class__ is Rejected or line.strip(' \t\r\n\v\f')
+    ]
+
+
 def _json_lines(file, encoding: str):
     "Yield (line, object or `Rejected`)"
     number = 1
     for block in line_blocks(file, encoding, '\n'):
-        yield from [
-            (at, line if line.__class__ is Rejected else _json_value(line))
-            for at, line in enumerate(block, number)
-            if line.__class__ is Rejected or line.strip(' \t\r\n\v\f')
-        ]
+        yield from _json_block(block, number)
         number += len(block)
 
-# %% ../../nbs/data/02_formats.ipynb #8479bacb
+# %% ../../nbs/data/02_formats.ipynb #3b279329
 _list_start = re.compile(r'"(?:[^"\\]|\\.)*"|(\[)\s*(?=\{)')
+
+
+def _find_list(text: str):
+    "Where the first list of objects begins in a piece of JSON, behind its bracket; or None"
+    return next((m.start(1) + 1 for m in _list_start.finditer(text) if m[1]), None)
 
 
 def _is_document(lines: list) -> bool:
     "Whether the first lines of a JSON file belong to one document, and are not an object each"
     first = lines[0].strip()
     if first.startswith('['):
-        return bool(re.match(r'\[\s*\{', ''.join(lines).strip())) or first == '[]'
-    if first[-1] in '{[,:':
-        return True
+        return first == '[]' or bool(re.match(r'\[\s*\{', ''.join(lines).strip()))
+    if not first.startswith('{') or first[-1] in '{[,:':
+        return first[:1] == '{'
     value = _json_value(first) if len(lines) == 1 else None
     is_row = isinstance(value, dict) and {'title', 'name', 'id', 'label', 'category'} & set(value)
     lists = value.values() if isinstance(value, dict) and not is_row else ()
-    return any(isinstance(v, (list, dict)) and _list_start.search(json.dumps(v)) for v in lists)
+    return any(isinstance(v, (list, dict)) and _find_list(json.dumps(v)) for v in lists)
 
-# %% ../../nbs/data/02_formats.ipynb #bbb74c8d
+# %% ../../nbs/data/02_formats.ipynb #ac5451c0
 class _Document:
     "The text of a JSON document, as far as it was read and is still needed"
 
@@ -387,19 +413,18 @@ def _start_of_object(between: str):
         return re.compile(r'\}\s*,\s*(?=\{)')
     return re.compile(('' if '\n' in between else r'\}') + re.escape(between) + r'(?=\{)')
 
-# %% ../../nbs/data/02_formats.ipynb #9fc0d4f0
+# %% ../../nbs/data/02_formats.ipynb #9a2d37ef
 def _document_items(file, encoding: str, longest: int = 2**24):
     "Yield (place in the list, object or `Rejected`) of the first list of objects in a document"
     source, decode = _Document(file, encoding), json.JSONDecoder().raw_decode
     between, number = None, 0
     source.more(0, 2**20)
-    found = next((m for m in _list_start.finditer(source.text) if m[1]), None)
-    if found is None:
+    end = _find_list(source.text)
+    if end is None:
         raise ProdclfError(
             f'{Path(file).name}: one JSON document without a list of objects. Remedy: write one '
             'object a line and name the file products.jsonl'
         )
-    end = found.end()
     while True:
         at = re.compile(r'[\s,]*').match(source.text, end).end()
         if at == len(source.text):
@@ -426,13 +451,15 @@ def _document_items(file, encoding: str, longest: int = 2**24):
                 continue
             number += 1
             bad = Rejected('malformed row', f'not JSON ({e})')
-            yield number, source.torn if unfinished and source.torn else bad
+            if unfinished and ('Unterminated' in str(e) or where >= len(source.text.rstrip())):
+                bad = source.torn or Rejected('file torn', 'the end of the list is missing')
+            yield number, bad
             on_lines = between and '\n' in between
             if not source.skip_to(at + 1 if on_lines else where, _start_of_object(between)):
                 return
             end = 0
 
-# %% ../../nbs/data/02_formats.ipynb #b0b3ebce
+# %% ../../nbs/data/02_formats.ipynb #2d57700f
 _usual_roles = 'title description text image label category path category_path group id split'
 
 
@@ -443,9 +470,9 @@ def _json_names(file, encoding: str, rows, wanted) -> list:
         trouble = row if isinstance(row, Rejected) else trouble
         names |= dict.fromkeys(row if isinstance(row, dict) else ())
     later = [f'"{n}"' for n in {*_usual_roles.split(), *wanted} if n not in names]
-    seen = (text for text in islice(text_blocks(file, encoding), 256) if isinstance(text, str))
+    seen = (text for text in islice(text_blocks(file, encoding), 64) if isinstance(text, str))
     if names and any(n in text for text in seen for n in later):
-        for _, row in islice(rows(None), 1000, 100_000):
+        for _, row in islice(rows(None), 1000, 50_000):
             names |= dict.fromkeys(row if isinstance(row, dict) else ())
     if names:
         return list(names)
@@ -466,7 +493,7 @@ def _open_json(file, encoding: str, wanted) -> Table:
     names = [] if wanted is None else _json_names(file, encoding, rows, wanted)
     return Table(names, rows, 'one JSON list' if is_list else 'JSON Lines')
 
-# %% ../../nbs/data/02_formats.ipynb #df690e2a
+# %% ../../nbs/data/02_formats.ipynb #f3b52d24
 def _class_names(schema) -> dict:
     "Column -> names of its numbers, from what Hugging Face's datasets write into a schema"
     try:
@@ -504,7 +531,7 @@ def _arrow_table(file, schema, batches) -> Table:
     notes = [f'{name}: {c!r} holds numbers; their names are in its schema' for c in classes]
     return Table(list(schema.names), rows, 'Parquet or Arrow', tuple(notes))
 
-# %% ../../nbs/data/02_formats.ipynb #a82d3e12
+# %% ../../nbs/data/02_formats.ipynb #6dc1ebf3
 def _not_arrow(file, kind: str, e: Exception) -> ProdclfError:
     empty = Path(file).is_file() and not Path(file).stat().st_size
     lines = str(e).splitlines() or [type(e).__name__]
@@ -555,20 +582,20 @@ def _open_arrow(file) -> Table:
     except (pa.ArrowException, OSError) as e:
         raise _not_arrow(file, 'an Arrow', e) from None
 
-# %% ../../nbs/data/02_formats.ipynb #9ba3ffe2
+# %% ../../nbs/data/02_formats.ipynb #2d10cbca
 def _cells(file, sheet: str = None):
     "Yield (sheet, number, cells) of the rows of a workbook that are not empty"
     import openpyxl
 
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of styles and menus that are not read
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    for page in book.worksheets if sheet is None else [book[sheet]]:
-        page.reset_dimensions()  # some programs write them wrong
-        for number, row in enumerate(page.iter_rows(values_only=True), 1):
-            if any(c not in (None, '') for c in row):
-                yield page.title, number, list(row)
-    book.close()
+    with open(file, 'rb') as f:  # whatever its name is
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of styles and menus that are not read
+            book = openpyxl.load_workbook(f, read_only=True, data_only=True)
+        for page in book.worksheets if sheet is None else [book[sheet]]:
+            page.reset_dimensions()  # some programs write them wrong
+            for number, row in enumerate(page.iter_rows(values_only=True), 1):
+                if any(c not in (None, '') for c in row):
+                    yield page.title, number, list(row)
 
 
 def _open_excel(file) -> Table:
@@ -600,7 +627,7 @@ def _open_excel(file) -> Table:
     above = f'{name}: the header is row {start}; what stands above it was left out'
     return Table(names, rows, f'Excel, sheet {sheet!r}', (above,) * (top < start))
 
-# %% ../../nbs/data/02_formats.ipynb #789453d1
+# %% ../../nbs/data/02_formats.ipynb #2b3abd59
 def open_format(
     file,  # path
     kind: str,  # 'csv', 'jsonl', 'parquet', 'arrow' or 'excel'

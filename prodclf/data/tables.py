@@ -66,7 +66,7 @@ def _text_kind(file, kind: str) -> str:
         )
     return 'jsonl' if re.match(r'(\[\s*)?\{\s*["\']', start) else kind
 
-# %% ../../nbs/data/03_tables.ipynb #bf66ccb5
+# %% ../../nbs/data/03_tables.ipynb #c2d85f02
 def _workbook(file) -> bool:
     "Whether a zip archive is an Excel workbook; raises `ProdclfError` for another office file"
     try:
@@ -160,7 +160,7 @@ def table_files(
         'table: part-0.csv, part-1.csv'
     )
 
-# %% ../../nbs/data/03_tables.ipynb #0ac5ad50
+# %% ../../nbs/data/03_tables.ipynb #9a98f818
 def source_name(
     source,  # a file, a folder or a data frame
 ) -> str:
@@ -223,7 +223,7 @@ def quarantine_frame(
     types = {c: 'int64' if c == 'row' else 'str' for c in quarantine_columns}
     return pd.DataFrame({c: pd.Series(v, dtype=types[c]) for c, v in zip(types, cells)})
 
-# %% ../../nbs/data/03_tables.ipynb #21d25534
+# %% ../../nbs/data/03_tables.ipynb #7f895316
 def _open_frame(frame) -> Table:
     def rows(columns):
         names = [c for c in frame.columns if columns is None or c in columns]
@@ -253,7 +253,7 @@ def open_table(
     names = list(dict.fromkeys([*table.names, *given]))
     return table._replace(names=names, rows=rows)
 
-# %% ../../nbs/data/03_tables.ipynb #006e2509
+# %% ../../nbs/data/03_tables.ipynb #696cd3a9
 def describe_table(
     source,  # a file, a folder or a data frame
     encoding: str = 'utf-8',  # of text files

@@ -166,7 +166,7 @@ def clean_path(
     text = without_brackets(cell_text(value, ' > ') or '', ' > ')
     return ' > '.join(p for p in map(str.strip, clean_text(text).split('>')) if p) or None
 
-# %% ../../nbs/data/01_text.ipynb #bfe0318c
+# %% ../../nbs/data/01_text.ipynb #88340044
 class Rejected(Exception):
     "Why a row is no product"
 
@@ -178,7 +178,7 @@ class Rejected(Exception):
         self.reason, self.detail = reason, detail
         super().__init__(f'{reason}: {detail}')
 
-# %% ../../nbs/data/01_text.ipynb #6322a3f9
+# %% ../../nbs/data/01_text.ipynb #c7621a32
 def _zip_member(
     archive: zipfile.ZipFile,  # an open archive
     name: str,  # what messages call it
@@ -222,7 +222,7 @@ def open_bytes(
             ) from e
         yield found
 
-# %% ../../nbs/data/01_text.ipynb #d60e9f2f
+# %% ../../nbs/data/01_text.ipynb #23d577de
 _byte_marks = {
     codecs.BOM_UTF8: 'utf-8-sig',
     codecs.BOM_UTF32_LE: 'utf-32',
@@ -251,7 +251,7 @@ def is_marked(
         return True
     return False
 
-# %% ../../nbs/data/01_text.ipynb #f0c4161b
+# %% ../../nbs/data/01_text.ipynb #3366b9df
 def _asked_encoding(name: str, encoding: str) -> str:
     "The proper name of an encoding; raises `ProdclfError` where it is none of text"
     try:
@@ -282,7 +282,7 @@ def find_encoding(
         head = b''
     found = next((e for mark, e in _byte_marks.items() if head.startswith(mark)), None)
     zeros = [head[i::2].count(0) for i in (0, 1)]
-    if found is None and max(zeros) > max(len(head) // 20, 9 * min(zeros)):
+    if found is None and max(zeros) > max(len(head) // 8, 9 * min(zeros)):
         found = 'utf-16-le' if zeros[1] > zeros[0] else 'utf-16-be'
     if asked.startswith('utf-8'):
         return found or asked
@@ -292,7 +292,7 @@ def find_encoding(
         raise ProdclfError(f'{name}: not {asked}. Remedy: leave --encoding out')
     return found or asked
 
-# %% ../../nbs/data/01_text.ipynb #39796ae2
+# %% ../../nbs/data/01_text.ipynb #2dcecdd2
 def text_blocks(
     file,  # a text file, packed or not
     encoding: str = 'utf-8',  # see `find_encoding`
@@ -349,21 +349,25 @@ def text_lines(
     "Yield the lines of `line_blocks`, one by one"
     return chain.from_iterable(line_blocks(file, encoding, newline, **kwargs))
 
-# %% ../../nbs/data/01_text.ipynb #a6cd987a
+# %% ../../nbs/data/01_text.ipynb #16256e63
 def check_encoding(
     file,  # a text file
     encoding: str,  # to read it with
     lines: int = 5_000,  # that are looked at
 ):
     "Raise where the beginning of a text file shows that it was written in another encoding"
-    bad, fit, where, number = 0, 0, '', 0
-    for number, line in enumerate(islice(text_lines(file, encoding), lines), 1):  # noqa: B007
-        if isinstance(line, str) and not line.isascii():
-            marks = [ord(c) - 0xDC00 for c in line if '\udc00' <= c <= '\udcff']
-            bad, fit = bad + bool(marks), fit + (not marks)
-            if marks and not where:
-                where = f'line {number:,}, byte 0x{marks[0]:02x}'
-    if bad > fit and (bad > 2 and bad * 200 >= number or bad * 4 > number):
+    bad, fit, where, size = 0, 0, '', 0
+    for number, line in enumerate(islice(text_lines(file, encoding), lines), 1):
+        line = line if isinstance(line, str) else ''
+        size += 1 + len(line) // 200  # a line may hold many rows of JSON
+        for i in range(0, 0 if line.isascii() else len(line), 200):
+            if not (piece := line[i : i + 200]).isascii():
+                marked = is_marked(piece)
+                bad, fit = bad + marked, fit + (not marked)
+                if marked and not where:
+                    byte = next(ord(c) - 0xDC00 for c in piece if '\udc00' <= c <= '\udcff')
+                    where = f'line {number:,}, byte 0x{byte:02x}'
+    if bad > fit and (bad > 2 and bad * 200 >= size or bad * 4 > size):
         other = 'cp1252' if encoding.lower().startswith('utf') else 'utf-8'
         raise ProdclfError(
             f'{Path(file).name}: not {encoding} ({where}). Remedy: --encoding {other} (or what the '
