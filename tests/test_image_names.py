@@ -251,6 +251,20 @@ def test_files_beside_the_table(tmp_path, where, cell):
     assert [os.path.relpath(p, tmp_path) for p in reading.products.image] == inside
 
 
+def test_words_for_nothing_do_not_hide_a_column(tmp_path):
+    put(tmp_path/'images', '5.jpg')
+    reading = read_catalog(table(tmp_path, ['nan', 'None', '-', 'N/A', 'null', '5.jpg'], 'photo'))
+    assert len(reading.products) == 6 and reading.products.image.notna().tolist() == [False] * 5 + [True]
+
+
+def test_a_folder_that_no_column_names_is_noted(tmp_path):
+    put(tmp_path/'far', 'red.png', 'blue.png')
+    file = table(tmp_path/'shop', ['red', 'blue'] * 3, 'color')
+    note, = (n for n in read_catalog(file, images=tmp_path/'far').notes if 'no column names images' in n)
+    assert '--image NAME' in note
+    assert read_catalog(file, images=tmp_path/'far', image='color').products.image.notna().all()      # the remedy, followed
+
+
 def test_files_named_by_the_id(tmp_path):
     put(tmp_path/'images', *(f'p{i}.jpg' for i in range(6)))
     file = table(tmp_path, ['x'] * 6, 'color')
