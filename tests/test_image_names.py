@@ -251,6 +251,20 @@ def test_files_beside_the_table(tmp_path, where, cell):
     assert [os.path.relpath(p, tmp_path) for p in reading.products.image] == inside
 
 
+def test_words_for_nothing_do_not_hide_a_column(tmp_path):
+    put(tmp_path/'images', '5.jpg')
+    reading = read_catalog(table(tmp_path, ['nan', 'None', '-', 'N/A', 'null', '5.jpg'], 'photo'))
+    assert len(reading.products) == 6 and reading.products.image.notna().tolist() == [False] * 5 + [True]
+
+
+def test_a_folder_that_no_column_names_is_noted(tmp_path):
+    put(tmp_path/'far', 'red.png', 'blue.png')
+    file = table(tmp_path/'shop', ['red', 'blue'] * 3, 'color')
+    note, = (n for n in read_catalog(file, images=tmp_path/'far').notes if 'no column names images' in n)
+    assert '--image NAME' in note
+    assert read_catalog(file, images=tmp_path/'far', image='color').products.image.notna().all()      # the remedy, followed
+
+
 def test_files_named_by_the_id(tmp_path):
     put(tmp_path/'images', *(f'p{i}.jpg' for i in range(6)))
     file = table(tmp_path, ['x'] * 6, 'color')
@@ -306,3 +320,21 @@ def test_kinds_that_pillow_reads(kind):
     if not features.check('avif' if kind == 'AVIF' else 'jpg_2000'): pytest.skip('this Pillow was built without it')
     raw = encoded('navy', kind)
     assert load_image(raw).size == (24, 16) and check_image(raw[:len(raw)//2]).startswith(('image truncated', 'image damaged'))
+
+
+# ---- placeholders -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize('categories', [1, 3])
+def test_a_placeholder_is_no_group_and_no_evidence(tmp_path, categories):
+    "One photo on sixty products of three categories is left out with a word; on sixty sizes of one thing it stays"
+    draw = np.random.default_rng(0)
+    (tmp_path/'images').mkdir()
+    for name in ('soon', *range(6)): Image.fromarray(draw.integers(0, 256, (8, 8, 3), np.uint8)).resize((64, 64)).save(tmp_path/'images'/f'{name}.png')
+    rows = pd.DataFrame(dict(id=range(66), title=[f'Thing {i} of clay' for i in range(66)], category=[f'c{i % categories}' for i in range(66)], image=['soon.png'] * 60 + [f'{i}.png' for i in range(6)]))
+    rows.to_csv(tmp_path/'products.csv', index=False)
+    found = prepare(tmp_path/'products.csv', tmp_path/'out', workers=1)
+    kept = found.take(np.arange(66))
+    assert kept.image.notna().tolist() == [categories == 1] * 60 + [True] * 6 and kept.group.nunique() == 66
+    assert sum(p.pictures for p in found.parts) == (66 if categories == 1 else 6)
+    assert any(n.startswith('60 products share a placeholder image') for n in found.manifest['notes']) == (categories == 3)
+    for row in kept.index[kept.image.notna()]: assert found.open_image(row).size == (64, 64)

@@ -484,18 +484,18 @@ _general = ('file', 'path', 'ur', 'thumb')  # such names need names of images in
 _id_names = ('id', 'sku', 'product_id', 'item_id', 'article_id')
 
 
-def _needs_no_folder(value) -> bool:
-    "Whether a cell holds an image or its address on the web"
-    value = _first_item(value)
-    if not isinstance(value, str):
-        return isinstance(value, bytes)
-    return is_address(first_of(value.strip())) or bool(_base64.match(value))
+def _filled(rows: list, column) -> list:
+    "The cells of a column that are not empty, and no word for nothing"
+    cells = [_first_item(r.get(column)) for r in rows]
+    texts = [v if isinstance(v, bytes) else (cell_text(v) or '').strip() for v in cells]
+    return [v for v in texts if v and (isinstance(v, bytes) or v.lower() not in _no_image)]
 
 
-def _names_image(value) -> bool:
+def _names_image(cell) -> bool:
     "Whether a cell holds an image, its address or its file name"
-    name = first_of(cell_text(_first_item(value)) or '')
-    return _needs_no_folder(value) or bool(_ending.search(re.split(r'[?#]', name)[0]))
+    if find_image(cell, None)[:2] != (None, None):
+        return True
+    return bool(_ending.search(re.split(r'[?#]', first_of(cell))[0]))
 
 
 def image_columns(
@@ -506,7 +506,7 @@ def image_columns(
     found = {}
     for column in names:
         plain = re.sub(r'[\W_]+', '_', str(column)).strip('_').lower()
-        cells = [v for r in rows if cell_text(v := r.get(column))]
+        cells = _filled(rows, column)
         if cells and _named.fullmatch(plain):
             fit, general = sum(map(_names_image, cells)), plain.startswith(_general)
             if fit * 2 > len(cells) and not (general and all(map(is_address, cells))):
@@ -514,12 +514,6 @@ def image_columns(
     return sorted(found, key=found.get)
 
 # %% ../../nbs/data/04_images.ipynb #0fdb218b
-def _share(folder: ImageFolder, cells: list) -> float:
-    "How many of the cells, of 1, name a file of the folder"
-    found = [find_image(v, folder) for v in cells]
-    return sum(bool(path and not is_address(path)) for path, *_ in found) / max(len(cells), 1)
-
-
 def _folder_beside(
     place: Path,  # the folder of the table
     cells: list,  # of the image column
@@ -553,18 +547,20 @@ def table_images(
     if (column is None and asked) or (column is not None and folder and 'path' not in lower):
         return roles, folder, []
     rows = sample()
-    likely = image_columns(names, rows)
-    if lower.get('path') in likely and roles.get('path') is None:
+    likely = [c for c in image_columns(names, rows) if c not in roles.values()]
+    if lower.get('path') in likely:
         roles = roles | dict(path='category_path' if 'category_path' in lower else 'none')
     likely = likely if column is None else [column]
     ids = [lower[n] for n in _id_names if n in lower] if folder and column is None else []
     notes = []
     for name in likely + ids:
-        cells = [v for r in rows if cell_text(v := r.get(name))]
+        cells = _filled(rows, name)
         there = folder or (place and cells and _folder_beside(Path(place), cells)) or None
-        alone = any(map(_needs_no_folder, cells))
-        if column is not None or alone or (there and _share(there, cells) > 0.5):
+        found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
+        if column is not None or found * 2 > len(cells):
             return roles | dict(image=name), there, notes
         if name in likely:
             notes.append(f'{name} may name images and is not used (--image {name} --images DIR)')
+    if images is not None and not notes:
+        notes = [f'no column names images in {images} (--image NAME)']
     return roles, folder, notes
