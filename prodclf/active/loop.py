@@ -202,13 +202,11 @@ class ActiveLoop:
         stop: StopConfig = None,  # when to end
         folder=None,  # for the round files; None: in memory
         groups=None,  # (N,) variants of one product share a number; None: as the catalog has them
-        space_of=None,  # function of labelled rows and the round that gives another space
-        every: int = None,  # ask it every so many rounds
     ):
         self.pool, self.space, self.targets = pool, space, targets
         self.config, self.stop = config or QueryConfig(), stop or StopConfig()
         self.groups = pool.dataset.groups() if groups is None else groups
-        self.space_of, self.every, self.rounds = space_of, every, []
+        self.rounds = []
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -236,8 +234,6 @@ def train(self: ActiveLoop) -> Round:
     "Fit, measure, decide what to ask; one file"
     began, r = time.perf_counter(), len(self.rounds)
     before = self.rounds[-1] if self.rounds else None
-    if self.every and r and r % self.every == 0:
-        self.space = self.space_of(np.flatnonzero(self.pool.labeled), r)
     space, classes = self.space, len(self.pool.classes)
     fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
     start = before.head if fits else None
@@ -262,7 +258,7 @@ def train(self: ActiveLoop) -> Round:
     self._keep(done)
     return done
 
-
+# %% ../../nbs/active/11_loop.ipynb #7e862481
 @patch
 def _measure(self: ActiveLoop, head, seen, before) -> dict:
     "What is known after training"
@@ -315,7 +311,7 @@ def step(
         self.answer(oracle, by)
     return self.train().record
 
-
+# %% ../../nbs/active/11_loop.ipynb #aeeaec56
 @patch
 def run(
     self: ActiveLoop,
@@ -419,7 +415,7 @@ def _claim(folder: Path, about: dict):
             "settings, or another --out"
         )
 
-
+# %% ../../nbs/active/11_loop.ipynb #8d003b54
 @dataclass
 class _Replayed:
     "What the runs of one seed have in common"
@@ -453,7 +449,7 @@ class _Replayed:
 
 # %% ../../nbs/active/11_loop.ipynb #790c64e9
 def compare_strategies(
-    dataset,  # labelled products: a `ProductDataset` or a product table
+    dataset,  # labeled products: a `ProductDataset` or a product table
     strategies=('auto', 'margin', 'entropy'),  # names, functions or objects; 'random' is added
     embeddings=None,  # `Embeddings` of the dataset; None: plain descriptors, offline
     seeds=(0, 1, 2),  # each has its own split
@@ -515,12 +511,12 @@ def compare_strategies(
 
 # %% ../../nbs/active/11_loop.ipynb #ff8ee538
 def replay(
-    dataset: ProductDataset,  # labelled products
+    dataset: ProductDataset,  # labeled products
     embeddings,  # of the dataset
-    out,  # folder for runs, curves and pictures
+    out,  # folder for runs, curves and images
     **options,  # of `compare_strategies`
 ) -> tuple:  # `Curve`, and what metrics.json says
-    "Compare strategies in a folder that keeps runs, curves and pictures"
+    "Compare strategies in a folder that keeps runs, curves and images"
     curve = compare_strategies(dataset, embeddings=embeddings, folder=Path(out) / 'runs', **options)
     curve.save(out)
     curve.draw(out)
