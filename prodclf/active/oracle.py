@@ -169,7 +169,8 @@ def _meant_ids(pool: Pool, ids: list) -> list:
         bare, number = _bare(id), _number(_bare(id))
         forms = [unicodedata.normalize(form, bare) for form in ('NFC', 'NFD')]
         forms += [number.zfill(w) for w in range(len(number), 21) if number]
-        ways.append(dict.fromkeys([id, bare, *forms, *[f'="{f}"' for f in (bare, *forms)]]))
+        forms += [wrapped for f in (bare, *forms) for wrapped in (f'="{f}"', "'" + f)]
+        ways.append(dict.fromkeys([id, bare, *forms]))
     there, meant, at = find_ids(pool.ids, [w for some in ways for w in some]) >= 0, [], 0
     for id, some in zip(ids, ways):
         known = [w for w, yes in zip(some, there[at : at + len(some)]) if yes]
@@ -215,25 +216,26 @@ class CategoryNames:
         same = {name} & self.classes.keys() or self.spelled.get(name_key(name), ())
         return next(iter(same)) if len(same) == 1 else name
 
-    def meant(
-        self,
-        raw: RawAnswer,  # one answer
-        allow_new: bool = False,  # another name is taken as it is
-    ) -> tuple:
-        "The category that a cell means and '', '', or None, the reason why none is, and a remedy"
-        text = ' '.join(_bare(raw.text).split())
-        found = sorted(self.candidates(text, raw.guesses))
-        if len(found) == 1:
-            return found[0], '', ''
-        if found:
-            remedy = f'the whole name, such as ="{found[0]}", which no spreadsheet changes'
-            return None, f'{text!r} may be {" or ".join(map(repr, found))}', remedy
-        if allow_new and not _number(text):
-            return unicodedata.normalize('NFC', text), '', ''
-        remedy = 'write the name of a category'
-        remedy += ' or the number of a guess' * bool(raw.guesses)
-        remedy += '; --allow-new (allow_new=True) takes a new name in' * (not _number(text))
-        return None, f'unknown category {text!r}{nearest(text, self.classes)}', remedy
+# %% ../../nbs/active/07_oracle.ipynb #8cfca1aa
+def _meant(
+    names: CategoryNames,  # of the pool
+    raw: RawAnswer,  # one answer
+    allow_new: bool = False,  # another name is taken as it is
+) -> tuple:
+    "The category that a cell means and '', '', or None, the reason why none is, and a remedy"
+    text = ' '.join(_bare(raw.text).split())
+    found = sorted(names.candidates(text, raw.guesses))
+    if len(found) == 1:
+        return found[0], '', ''
+    if found:
+        remedy = f'the whole name, such as ="{found[0]}", which no spreadsheet changes'
+        return None, f'{text!r} may be {" or ".join(map(repr, found))}', remedy
+    if allow_new and not _number(text):
+        return unicodedata.normalize('NFC', text), '', ''
+    remedy = 'write the name of a category'
+    remedy += ' or the number of a guess' * bool(raw.guesses)
+    remedy += '; --allow-new (allow_new=True) takes a new name in' * (not _number(text))
+    return None, f'unknown category {text!r}{nearest(text, names.classes)}', remedy
 
 # %% ../../nbs/active/07_oracle.ipynb #bc68522c
 def judge(
@@ -241,12 +243,18 @@ def judge(
     pool: Pool,  # whose products and categories count
     source: str = 'answers',  # what messages call it
     allow_new: bool = False,  # a name that is no category is one from now on
+    unread=(),  # rows that could not be read, as in `Answers.refused`
 ) -> Answers:
     "Sort what came back into answers, skips, blanks, repetitions and refusals"
     names, given = CategoryNames(pool.codes), [r for r in raw if r.text != '']
-    good, bad, repeated, split = {}, [], 0, set()  # good: (product, person) -> row of the table
+    good, bad, repeated, split = (
+        {},
+        [*unread],
+        0,
+        set(),
+    )  # good: (product, person) -> row of the table
     for r, id in zip(given, _meant_ids(pool, [r.id for r in given])):
-        label, why, remedy = (None, '', '') if r.text is None else names.meant(r, allow_new)
+        label, why, remedy = (None, '', '') if r.text is None else _meant(names, r, allow_new)
         if id is None:
             why, remedy = _no_product(pool, r.id)
         before = good.get((id, r.by))
@@ -268,7 +276,7 @@ def judge(
     table = _frame(good.values(), ['row', 'id', 'label', 'by', 'note'])
     return Answers(table, refused, len(raw) - len(given), repeated, source)
 
-
+# %% ../../nbs/active/07_oracle.ipynb #83d06735
 def _no_product(pool: Pool, id: str) -> tuple:
     "Why an id is nobody's, and what to do about it"
     if id in pool.gone or id in pool.known:
@@ -299,7 +307,7 @@ def text_encodings(
         return ['utf-8', 'cp1252', 'mac_roman', 'cp850', 'cp1250', 'cp1251', 'gb18030', 'cp932']
     return ['utf-8']
 
-
+# %% ../../nbs/active/07_oracle.ipynb #ba4465c9
 def read_answers(
     path,  # CSV (comma, semicolon or tab), Parquet or JSON Lines
     pool: Pool,  # that asked
@@ -308,27 +316,28 @@ def read_answers(
 ) -> Answers:
     """The answers in a sheet that came back, where a blank label means not answered and the word
     skip means skipped; raises when it lacks a column"""
-    found, error = None, None
+    found, error, name = None, None, source_name(path)
     there = Path(path).is_file() and encoding is None
-    for name in text_encodings(path) if there else [encoding or 'utf-8']:
+    for codec in text_encodings(path) if there else [encoding or 'utf-8']:
         try:
-            sheet = _sheet(path, pool, name)
+            raw, bad = _sheet(path, pool, codec)
         except ProdclfError as e:
             error = error or e
             continue
-        now = sheet, name, len(_judged(*sheet, pool).refused)
-        found = now if found is None or now[2] < found[2] else found
-        if not now[2]:
+        source = name if encoding or codec.startswith('utf') else f'{name}, read as {codec}'
+        refused = len(judge(raw, pool, unread=bad).refused)
+        if found is None or refused < found[0]:
+            found = refused, raw, source, bad
+        if not refused:
             break
     if found is None:
         raise error
-    answers = _judged(*found[0], pool, allow_new)
-    other = found[1].startswith('utf') or encoding
-    return answers._replace(source=source_name(path) + ('' if other else f', read as {found[1]}'))
+    _, raw, source, bad = found
+    return judge(raw, pool, source, allow_new, bad)
 
 # %% ../../nbs/active/07_oracle.ipynb #6e04fccb
 def _sheet(path, pool: Pool, encoding: str) -> tuple:
-    "The rows of a sheet as `RawAnswer`, and those that cannot be read"
+    "The rows of a sheet as `RawAnswer`, and those that cannot be read, as `judge` wants them"
     name, found = source_name(path), table_names(path, encoding)
     columns = {str(c).strip().lower(): c for c in found}
     for c, other in dict(id='product_id', label='category').items():  # as Label Studio calls them
@@ -353,13 +362,6 @@ def _sheet(path, pool: Pool, encoding: str) -> tuple:
         who = cell.get('by', ''), cell.get('note', '')
         raw.append(RawAnswer(number, cell['id'], text, *who, tuple(cell[g] for g in guessed)))
     return raw, bad
-
-
-def _judged(raw: list, bad: list, pool: Pool, allow_new: bool = False) -> Answers:
-    "The answers, with the rows that cannot be read among the refused"
-    answers = judge(raw, pool, allow_new=allow_new)
-    more = pd.DataFrame(bad, columns=answers.refused.columns)
-    return answers._replace(refused=pd.concat([answers.refused, more], ignore_index=True))
 
 # %% ../../nbs/active/07_oracle.ipynb #0c0e08bc
 def small_jpeg(

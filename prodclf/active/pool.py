@@ -32,10 +32,14 @@ def find_ids(
     return out[back]
 
 
-def _fingerprint(ids) -> str:
-    "The same for the same ids in any order: their number, and sums of their hashes and the squares"
+def _hashes(ids) -> np.ndarray:
+    "(N,) uint64, a hash of each id"
     blocks = (np.asarray(ids[k : k + 65536], object) for k in range(0, len(ids), 65536))
-    hashes = np.concatenate([pd.util.hash_array(b, categorize=False) for b in blocks])
+    return np.concatenate([pd.util.hash_array(b, categorize=False) for b in blocks])
+
+
+def _fingerprint(hashes) -> str:
+    "The same for the same ids in any order: their number, and sums of the hashes and the squares"
     return f'{len(hashes)}-{int(hashes.sum()):016x}-{int((hashes * hashes).sum()):016x}'
 
 # %% ../../nbs/active/05_pool.ipynb #d71ebacb
@@ -60,12 +64,15 @@ class Pool:
             raise ProdclfError(
                 f'product {int(empty.argmax()) + 1} has no id. Remedy: give every product an id'
             )
-        if (twice := _repeated(self.ids)) is not None:
+        hashes = _hashes(self.ids)
+        rising = np.sort(hashes)
+        twins = np.isin(hashes, rising[1:][rising[1:] == rising[:-1]]).nonzero()[0]
+        if len(twins) > len({*self.ids[twins]}):
             raise ProdclfError(
-                f'the id {twice!r} occurs more than once. Remedy: unique ids, as read_catalog '
-                'makes them'
+                f'the id {self.ids[twins[0]]!r} occurs more than once. Remedy: unique ids, as '
+                'read_catalog makes them'
             )
-        self.fingerprint, self._changed = _fingerprint(self.ids), False
+        self.fingerprint, self._changed = _fingerprint(hashes), False
         self._reset()
 
     def _reset(self):
@@ -76,17 +83,6 @@ class Pool:
 
     def __len__(self):
         return len(self.dataset)
-
-
-def _repeated(ids):
-    "An id that occurs more than once, or None"
-    import pyarrow as pa, pyarrow.compute as pc
-
-    column = pa.chunked_array(ids.__arrow_array__())
-    if pc.count_distinct(column).as_py() == len(column):
-        return None
-    counts = column.value_counts()
-    return counts.field('values')[int(np.argmax(counts.field('counts')))].as_py()
 
 # %% ../../nbs/active/05_pool.ipynb #f9abd044
 @patch(as_prop=True)
