@@ -11,7 +11,7 @@ from html import escape
 
 from fastcore.basics import patch
 from ..core import ProdclfError, need
-from .oracle import small_jpeg, top_guesses
+from .oracle import CategoryNames, small_jpeg, top_guesses
 from .pool import Pool
 
 # %% ../../nbs/active/08_card.ipynb #282dc231
@@ -44,7 +44,7 @@ function render({ model, el }) {
 export default { render };
 '''
 
-
+# %% ../../nbs/active/08_card.ipynb #4ae5185e
 @lru_cache
 def key_listener():
     """The class of the widget that listens to the card around it; raises when the extra `notebook`
@@ -93,76 +93,50 @@ class LabelCard:
 @patch
 def _build(self: LabelCard, buttons: int):
     "Make the widgets and connect them"
-    w = need('ipywidgets', 'notebook')
-    self.progress, self.title, self.text, self.message = (
-        w.IntProgress(max=len(self.ids), layout=w.Layout(width='12em')),
-        w.HTML(),
-        w.HTML(),
-        w.HTML(),
-    )
-    self.count, self.image = (
-        w.HTML(),
-        w.Image(
-            format='jpeg',
-            layout=w.Layout(
-                width=f'{self.size}px', max_height=f'{self.size}px', object_fit='contain'
-            ),
-        ),
-    )
-    self.buttons = [w.Button(layout=w.Layout(width='100%', margin='2px 0')) for _ in range(buttons)]
-    for j, b in enumerate(self.buttons, 1):
+    w, edge, wide = need('ipywidgets', 'notebook'), f'{self.size}px', dict(width='100%')
+
+    def button(key, text='', **layout):
+        made = w.Button(description=text, layout=layout)
+        made.on_click(lambda _: self.press(key))
+        return made
+
+    def heard(_, content, buffers):
+        if content['shown'] == (self.current or ''):
+            self.press(content['key'])
+
+    self.progress = w.IntProgress(max=len(self.ids), layout=dict(width='12em'))
+    self.count, self.title, self.text, self.message = (w.HTML() for _ in range(4))
+    fit = dict(width=edge, max_height=edge, object_fit='contain')
+    self.image = w.Image(format='jpeg', layout=fit)
+    self.buttons = [button(str(j), margin='2px 0', **wide) for j in range(1, buttons + 1)]
+    for b in self.buttons:
         b.add_class('prodclf-guess')
-        b.on_click(lambda _, key=str(j): self.press(key))
-    self.skip_button, self.undo_button = (
-        w.Button(description='Skip (s)'),
-        w.Button(description='Undo (u)'),
-    )
-    self.skip_button.on_click(lambda _: self.press('s'))
-    self.undo_button.on_click(lambda _: self.press('u'))
+    self.skip_button, self.undo_button = button('s', 'Skip (s)'), button('u', 'Undo (u)')
     self.search = w.Combobox(
         options=list(self.pool.classes),
         placeholder=f'Search {len(self.pool.classes)} categories (/)',
         continuous_update=False,
-        layout=w.Layout(width='100%', margin='2px 0'),
+        layout=dict(margin='2px 0', **wide),
     )
     self.search.add_class('prodclf-search')
-    self.search.observe(
-        lambda change: self.choose(change['new']) if change['new'] else None, 'value'
-    )
+    self.search.observe(lambda change: change['new'] and self.choose(change['new']), 'value')
     self.keys = key_listener()()
-    self.keys.on_msg(
-        lambda _, content, buffers: (
-            self.press(content['key']) if content['shown'] == (self.current or '') else None
-        )
-    )
+    self.keys.on_msg(heard)
+    self._arrange(w, edge)
+
+# %% ../../nbs/active/08_card.ipynb #d5f59b95
+@patch
+def _arrange(self: LabelCard, w, edge: str):
+    "Put the widgets side by side"
+    last = w.HBox([self.skip_button, self.undo_button])
     side = w.VBox(
-        [
-            self.title,
-            self.text,
-            *self.buttons,
-            self.search,
-            w.HBox([self.skip_button, self.undo_button]),
-            self.message,
-        ],
-        layout=w.Layout(flex='1 1 0', min_width='20em', padding='0 0 0 16px'),
+        [self.title, self.text, *self.buttons, self.search, last, self.message],
+        layout=dict(flex='1 1 0', min_width='20em', padding='0 0 0 16px'),
     )
-    frame = w.Layout(border='1px solid #bbb', padding='12px', max_width='760px')
-    self.widget = w.VBox(
-        [
-            w.HBox([self.progress, self.count]),
-            w.HBox(
-                [
-                    w.Box(
-                        [self.image],
-                        layout=w.Layout(width=f'{self.size}px', align_items='flex-start'),
-                    ),
-                    side,
-                ]
-            ),
-            self.keys,
-        ],
-        layout=frame,
-    )
+    left = w.Box([self.image], layout=dict(width=edge, align_items='flex-start'))
+    parts = [w.HBox([self.progress, self.count]), w.HBox([left, side]), self.keys]
+    frame = dict(border='1px solid #bbb', padding='12px', max_width='760px')
+    self.widget = w.VBox(parts, layout=frame)
     self.widget.add_class('prodclf-card')
 
 
@@ -190,29 +164,27 @@ def show(self: LabelCard):
     "Bring the card up to date with the pool"
     self.pool.refresh()
     left = [i for i in self.ids if self.waits(i)]
-    self.current, done = next(iter(left), None), len(self.ids) - len(left)
-    cell = self._cell()
+    self.current, self.progress.value = next(iter(left), None), len(self.ids) - len(left)
+    cell, best = self._cell(), self.guesses.get(self.current, [])
     title, text = cell.get('title') or self.current, cell.get('text') or ''
-    self.progress.value = done
-    self.count.value = f'{done} of {len(self.ids)}' + f' · {escape(self.by)}' * bool(self.by)
+    done = f'{self.progress.value} of {len(self.ids)}'
+    self.count.value = done + f' · {escape(self.by)}' * bool(self.by)
     self.title.value = f'<b style="font-size:115%">{escape(title or "All done. Thank you.")}</b>'
-    self.text.value = (
-        f'<div style="line-height:1.4;max-height:7em;overflow:auto">{escape(text)}</div>'
-    )
+    style = 'line-height:1.4;max-height:7em;overflow:auto'
+    self.text.value = f'<div style="{style}">{escape(text)}</div>'
     self.image.value = small_jpeg(cell.get('image'), self.size)
-    best = self.guesses.get(self.current, [])
     for j, b in enumerate(self.buttons):
         b.disabled = j >= len(best)
         b.layout.visibility = 'hidden' if b.disabled else 'visible'
-        b.description = ''
-        if not b.disabled:
-            name, p = best[j]
-            b.description = f'{j + 1}   {name}' + (f'   {p:.0%}' if p is not None else '')
+        name, p = (None, None) if b.disabled else best[j]
+        b.description = f'{j + 1}   {name}' * (not b.disabled) + (
+            f'   {p:.0%}' if p is not None else ''
+        )
     self.skip_button.disabled = self.search.disabled = self.current is None
     self.message.value = f'<i>{escape(self.note)}</i>'
     self.keys.shown = self.current or ''
 
-
+# %% ../../nbs/active/08_card.ipynb #e3f3c50c
 @patch
 def _cell(self: LabelCard) -> dict:
     "What the catalog says of the product on the card"
@@ -256,9 +228,7 @@ def choose(
     "Answer for the product on the card"
     if self.current is None:
         return
-    same = [c for c in self.pool.classes if c.casefold() == label.strip().casefold()]
-    label = label.strip() if label.strip() in self.pool.codes or len(same) != 1 else same[0]
-    id = self.current
+    label, id = CategoryNames(self.pool.codes).nearly(label.strip()), self.current
     self._act(
         lambda: self.pool.answer(id, label, by=self.by, round=self.round, allow_new=self.allow_new),
         f'{id}: {label}',
@@ -267,7 +237,7 @@ def choose(
     if len(self.search.options) != len(self.pool.classes):
         self.search.options = list(self.pool.classes)
 
-
+# %% ../../nbs/active/08_card.ipynb #4c7884b9
 @patch
 def skip(self: LabelCard):
     "Leave the product on the card to somebody else"

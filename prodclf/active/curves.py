@@ -18,15 +18,16 @@ from ..evaluate.plots import display_name, house_style, new_axes, palette
 
 # %% ../../nbs/active/10_curves.ipynb #c6741e14
 _figures = ['accuracy', 'macro_f1']
+
+
 _count_columns = ['strategy', 'seed', 'label', 'labels']
 
-
+# %% ../../nbs/active/10_curves.ipynb #80c2acc5
 @dataclass
 class Curve:
     "What strategies reached with how many labels; made by `compare_strategies` and `ActiveLoop`"
 
-    # strategy, seed, round, labels, accuracy, macro_f1, and what else was noted
-    rounds: pd.DataFrame
+    rounds: pd.DataFrame  # strategy, seed, round, labels, accuracy, macro_f1, and what was noted
     full: pd.DataFrame = None  # seed, labels, accuracy, macro_f1 with every label; None: not known
     # strategy, seed, label, labels: how many labels each category got
     label_counts: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=_count_columns))
@@ -38,9 +39,8 @@ class Curve:
                 f"a curve without {', '.join(missing)}. Remedy: a table with strategy, seed, "
                 "round, labels, accuracy and macro_f1"
             )
-        self.rounds = self.rounds.sort_values(
-            ['strategy', 'seed', 'labels'], kind='stable', ignore_index=True
-        )
+        order = dict(by=['strategy', 'seed', 'labels'], kind='stable', ignore_index=True)
+        self.rounds = self.rounds.sort_values(**order)
 
     @property
     def strategies(self) -> list:
@@ -64,10 +64,9 @@ class Curve:
 
     def __repr__(self):
         last = self.rounds.groupby(['strategy', 'seed']).last().groupby('strategy')
-        return (
-            f'{len(self.rounds)} rounds, {self.rounds.seed.nunique()} seeds; at the end, on '
-            f'average:\n{last[["labels", *_figures]].mean().round(3).to_string()}'
-        )
+        table = last[['labels', *_figures]].mean().round(3).to_string()
+        size = f'{len(self.rounds)} rounds, {self.rounds.seed.nunique()} seeds'
+        return f'{size}; at the end, on average:\n{table}'
 
 # %% ../../nbs/active/10_curves.ipynb #9f90ae60
 def first_crossing(
@@ -139,21 +138,11 @@ def savings(
         early = (own == '≤') & (other != '≤')
         if arrived and not ((own == '≤') & ~early).any():
             saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
-        rows.append(
-            dict(
-                strategy=s,
-                target=target,
-                metric=metric,
-                labels=mine.mean() if arrived else np.nan,
-                random_labels=base[have].mean(),
-                saved=saved,
-                low=low,
-                high=high,
-                seeds=len(have),
-                at_least=bool((open_ended[have] | early).any()),
-                interpolated='≈' in {*own, *other},
-            )
-        )
+        row = dict(strategy=s, target=target, metric=metric)
+        row |= dict(labels=mine.mean() if arrived else np.nan, random_labels=base[have].mean())
+        row |= dict(saved=saved, low=low, high=high, seeds=len(have))
+        row['at_least'] = bool((open_ended[have] | early).any())
+        rows.append(row | dict(interpolated='≈' in {*own, *other}))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/active/10_curves.ipynb #5252233a
@@ -239,7 +228,7 @@ def categories(
     gap = share.drop(columns=against).iloc[:, 0] - share[against]
     return (t / runs).loc[gap.sort_values(ascending=False).index]
 
-
+# %% ../../nbs/active/10_curves.ipynb #1fe93c2c
 @patch
 @house_style()
 def plot_categories(
@@ -312,7 +301,7 @@ def report(
         [*lines, '≈ interpolated between rounds, ≤ at most, ≥ at least, – not reached']
     )
 
-
+# %% ../../nbs/active/10_curves.ipynb #445f83bd
 @patch
 def draw(
     self: Curve,

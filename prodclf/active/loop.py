@@ -457,6 +457,13 @@ class _Replayed:
         pa.default_memory_pool().release_unused()
         return loop.run(self.oracle, rounds).curve(self.full)
 
+# %% ../../nbs/active/11_loop.ipynb #6cb03cf3
+def _last_line(curve: Curve) -> str:
+    "What one run came to"
+    r = curve.rounds.iloc[-1]
+    line = f'{r.strategy}, seed {r.seed}: {int(r.labels):,} labels, accuracy {r.accuracy:.3f}, '
+    return line + f'macro-F1 {r.macro_f1:.3f}' + f' ({r.stop})' * bool(r.stop)
+
 # %% ../../nbs/active/11_loop.ipynb #790c64e9
 def compare_strategies(
     dataset,  # labeled products: a `ProductDataset` or a product table
@@ -482,10 +489,8 @@ def compare_strategies(
     query, stop, tell = query or QueryConfig(), stop or StopConfig(), tell or (lambda line: None)
     classes, curves = dataset.classes(min_count), []
     if len(classes) < 2:
-        raise ProdclfError(
-            f'{len(classes)} categories have {min_count} products or more; a classifier needs 2. '
-            'Remedy: a smaller --min-per-class'
-        )
+        what = f'{len(classes)} categories have {min_count} products or more; a classifier needs 2'
+        raise ProdclfError(f'{what}. Remedy: a smaller --min-per-class')
     codes, groups, about = dataset.codes(classes), dataset.groups(), dict(catalog=dataset.digest)
     limits = test_size, stop.target is not None, test_limit, groups
     for seed in seeds:
@@ -496,11 +501,7 @@ def compare_strategies(
         for s in {s.name: s for s in map(strategy_named, [*strategies, 'random'])}.values():
             due = random_rounds or rounds if s.name == 'random' else rounds
             curves.append(shared.run(replace(query, strategy=s, seed=seed), stop, due))
-            r = curves[-1].rounds.iloc[-1]
-            tell(
-                f'{s.name}, seed {seed}: {int(r.labels):,} labels, accuracy {r.accuracy:.3f}, '
-                f'macro-F1 {r.macro_f1:.3f}' + f' ({r.stop})' * bool(r.stop)
-            )
+            tell(_last_line(curves[-1]))
     return sum(curves[1:], curves[0])
 
 # %% ../../nbs/active/11_loop.ipynb #ff8ee538

@@ -587,7 +587,7 @@ def open(
             pool._belong()
     return pool
 
-
+# %% ../../nbs/active/05_pool.ipynb #63289013
 @patch
 def _other(self: Pool, about: dict, remedy: str):
     return ProdclfError(
