@@ -8,13 +8,12 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'table_adap
            'join_readings', 'drop_rare', 'write_catalog', 'require_classes']
 
 # %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
-import os
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -44,7 +43,7 @@ from prodclf.data.text import (
     split_words,
     text_limit,
 )
-from .images import ImageFolder, check_images, find_image, is_address
+from .images import ImageFolder, check_images, find_image, is_address, table_images
 
 # %% ../../nbs/data/07_catalog.ipynb #ff51c61a
 def product_frame(
@@ -124,7 +123,7 @@ def table_adapter(
 
     def adapt(record):
         get = record.get
-        found, data, trouble = find_image(get(image), folder) if image else (None, None, None)
+        found, data, trouble, note = find_image(get(image), folder) if image else (None,) * 4
         if trouble and folder is None and not on_the_web:
             raise ProdclfError(
                 f'the image column names files, such as {str(get(image))[:60]!r}, and there is no '
@@ -145,6 +144,7 @@ def table_adapter(
             'image': found,
             'data': data,
             'trouble': trouble,
+            'note': note,
         }
 
     return adapt
@@ -180,7 +180,10 @@ _clean_label = lru_cache(10_000)(clean_text)
 _nothing = {'nan', 'none', 'null', 'n/a'}
 _lost = 'images could not be used; their products stay with their text'
 _shared = 'listings share their item with an earlier one and have the domain in their id'
-_left_out = 'images are web addresses and were left out (--fetch-pictures)'
+_left_out = (
+    'images are web addresses and were left out; prodclf prepare DATA --out FOLDER '
+    '--fetch-pictures fetches them, --image none does without'
+)
 _cut = f'texts were longer than {text_limit:,} characters and were cut'
 _odd = "labels are the word 'nan', 'none' or 'null' and are taken as a category of that name"
 
@@ -294,6 +297,8 @@ def _read_block(source: Source, block, number, seen, need_label, bad_image) -> R
             product = make_product(cells, at, seen, counts, need_label, bad_image)
         except Rejected as e:
             detail = clean_text(str(e.detail))
+            if cells.get('trouble') and cells['note']:
+                counts[cells['note']] += 1
             rejected.append((file, row, clean_id(cells.get('id')), e.reason, detail))
         else:
             kept.append((*product, file, row))
@@ -337,6 +342,12 @@ def read_blocks(
         raise ProdclfError(f'{source.name}: no rows. Remedy: export the table again')
 
 # %% ../../nbs/data/07_catalog.ipynb #62339f59
+def _some_rows(file, encoding: str) -> list:
+    "The first rows of a table that are rows"
+    rows = islice(read_rows(file, encoding), 100)
+    return [record for _, record in rows if isinstance(record, dict)]
+
+
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
     images=None,  # folder of images; default: `images/` beside the file
@@ -347,22 +358,18 @@ def table_source(
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     files = [source] if is_frame else table_files(source)
-    columns = choose_columns(table_names(source, encoding), name, need_label, **roles)
+    names, place = table_names(source, encoding), None if is_frame else files[0].parent
+    roles, folder, notes = table_images(
+        names, partial(_some_rows, files[0], encoding), roles, images, place
+    )
+    columns = choose_columns(names, name, need_label, **roles)
     for other in files[1:]:
         if missing := [c for c in columns.used if c not in table_names(other, encoding)]:
             raise ProdclfError(
                 f'{other.name}: no column {missing[0]!r}, which {files[0].name} has. Remedy: '
                 'write all files with the same columns'
             )
-    if images is not None and columns.image and not os.path.isdir(Path(images).expanduser()):
-        raise ProdclfError(
-            f'{images}: no such folder of images. Remedy: another --images, or --image none'
-        )
-    beside = None if is_frame else files[0].parent / 'images'
-    folder = beside if images is None else images
-    there = folder is not None and columns.image and os.path.isdir(Path(folder).expanduser())
-    folder = ImageFolder(folder) if there else None
-    notes = [str(columns)] if str(columns) else []
+    notes += [str(columns)] if str(columns) else []
     return Source(
         name, files, table_adapter(columns, folder), columns.used, folder, encoding, notes
     )

@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -587,10 +588,10 @@ def open_products(
         return ProductDataset(data)
     config = replace(config, **{k: given.pop(k) for k in asdict(config) if k in given})
     source = open_source(data, **{k: v for k, v in given.items() if k != 'limit'})
-    images = os.walk(source.folder.path) if source.folder else ()
-    files = sorted(Path(folder) / name for folder, _, names in images for name in names)
-    files = [Path(f).resolve() for f in (*source.files, *files) if Path(f).is_file()]
-    key = digest(__version__, file_stamps(files), asdict(config), given)
+    files = [*source.files, *(source.folder.files() if source.folder else ())]
+    files = [Path(f).resolve() for f in files if Path(f).is_file()]
+    able = [__version__, bool(find_spec('pillow_heif'))]  # with it, more images can be read
+    key = digest(able, file_stamps(files), asdict(config), given)
     folder = Path(cache or cache_folder('catalogs')) / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):

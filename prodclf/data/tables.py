@@ -111,6 +111,8 @@ _remedies = {
     'duplicate id': 'give each product an id of its own, or name another column with --id',
     'rare category': 'add products, join categories, or a smaller --min-per-class',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
+    'image ambiguous': 'write the whole name of the file into the cell',
+    'image is HEIC': "pip install 'prodclf[heic]' and a new --out; or save the photos as JPEG",
     'image outside the images folder': 'copy the file into the images folder',
     'image not fetched': 'run the same command again in a new folder, or --bad-image text-only',
     'unknown category': 'add the category to the table of categories',
