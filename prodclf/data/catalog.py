@@ -8,13 +8,11 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'none_left'
            'read_catalog', 'join_readings', 'drop_rare', 'write_catalog']
 
 # %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
-import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from ..core import ProdclfError, atomic_path, progress
 from .tables import CategoryNames, Columns, Rejected, category_notes, choose_columns
 from .tables import columns_by_content, content_id, is_rounded, product_columns
 from .tables import quarantine_frame, read_rows, remedy, source_name
-from .tables import table_files, table_kind, table_names
+from .tables import describe_table, table_files, table_kind
 from .text import cell_text, clean_id, clean_path, clean_text, join_texts
 from .text import split_words, text_limit
 from .images import ImageFolder, check_images, find_image, is_address, table_images
@@ -362,16 +360,6 @@ def _first_rows(files, encoding: str, n: int = 1000) -> list:
     rows = _few(Source('', files[:1], None, encoding=encoding).rows(), n)
     return [record for _, (_, record) in rows if isinstance(record, dict)]
 
-
-def _check_columns(files: list, columns: Columns, encoding: str):
-    "Raise where a further file of a table lacks a column"
-    for file in files[1:]:
-        if missing := [c for c in columns.used if c not in table_names(file, encoding)]:
-            raise ProdclfError(
-                f'{file.name}: no column {missing[0]!r}, which {files[0].name} has. Remedy: '
-                'write all files with the same columns'
-            )
-
 # %% ../../nbs/data/07_catalog.ipynb #e061a471
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
@@ -398,17 +386,17 @@ def table_source(
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     source = source.rename(columns=str) if is_frame else source
     files = [source] if is_frame else table_files(source)
-    names, place = table_names(source, encoding), None if is_frame else files[0].parent
-    category = CategoryNames(depth, separator, missing, merge_categories)
+    place = None if is_frame else files[0].parent
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
-    roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
-    roles, folder, notes = table_images(names, lambda: rows, roles, images, place)
-    columns = choose_columns(names, name, need_label, **roles)
+    roles |= dict(id=id, split=split)
+    about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
+    roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
+    columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
-    _check_columns(files, columns, encoding)
     guessed = id is None and str(columns.id).lower() != 'id'
-    notes += [*filter(None, [str(columns)]), *more]
+    notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
+    category = CategoryNames(depth, separator, missing, merge_categories)
     return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
