@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from fastcore.meta import delegates
 from ..core import ProdclfError, atomic_path, progress
-from .tables import CategoryNames, Columns, Rejected, category_notes, choose_columns
+from .tables import CategoryReader, Columns, Rejected, category_notes, choose_columns
 from .tables import columns_by_content, content_id, is_rounded, product_columns
 from .tables import quarantine_frame, read_rows, remedy, source_name
 from .tables import describe_table, table_files, table_kind
@@ -210,7 +210,7 @@ def make_product(
     cells: dict,  # what an adapter gave
     seen: SeenIds,  # ids met so far; grows
     counts: Counter,  # tallies what is worth a note; grows
-    category: CategoryNames,  # from a cell to the name of a category
+    category: CategoryReader,  # from a cell to the name of a category
     need_label: bool = True,  # reject rows without a label
     bad_image: str = 'quarantine',  # or 'text-only'
 ) -> tuple:  # `product_columns`, then the bytes of its image or None
@@ -270,7 +270,7 @@ class Source:
     encoding: str = 'utf-8'  # of its text files
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
-    category: CategoryNames = field(default_factory=CategoryNames)  # reads the cells of labels
+    category: CategoryReader = field(default_factory=CategoryReader)  # reads the cells of labels
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
@@ -396,7 +396,7 @@ def table_source(
     guessed = id is None and str(columns.id).lower() != 'id'
     notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
-    category = CategoryNames(depth, separator, missing, merge_categories)
+    category = CategoryReader(depth, separator, missing, merge_categories)
     return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
