@@ -194,7 +194,7 @@ _remedies = {
     'label too long': 'name the column of categories with --label',
     'unknown split': 'write train, valid or test, or --split none to take no notice',
     'neither text nor image': 'fill in a title, or name more columns with --text',
-    'duplicate id': '--id with another column, or --id none; or give each product an id of its own',
+    'duplicate id': '--id none, or --id with another column; or give each product an id of its own',
     'variant row': 'none is needed: the product above it has the text and the category',
     'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
@@ -321,12 +321,12 @@ class Columns(NamedTuple):
 
     def __str__(self):
         return ', '.join(
-            f'{r} from {" + ".join(v) if isinstance(v, tuple) else v}'
+            f'{r} from {" + ".join(map(str, v)) if isinstance(v, tuple) else v}'
             for r, v in self._asdict().items()
             if v and v != r and v != (r,)
         )
 
-
+# %% ../../nbs/data/03_tables.ipynb #c59466ce
 def _find_column(
     names: list,  # the columns there are
     wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
@@ -360,7 +360,29 @@ def _names_in(option, names) -> list:
         return [option.strip()]
     return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
 
+# %% ../../nbs/data/03_tables.ipynb #63336a3a
+def _check_chosen(c: Columns, names: list, source, need_label: bool):
+    "Raise where a role that is needed has no column, or a column is there twice"
+    there = ', '.join(map(str, names))
+    if not c.text and not c.image:
+        raise ProdclfError(
+            f'{source}: nothing to read: no column title, description or image; the columns are '
+            f'{there}. Remedy: --text NAME or --image NAME'
+        )
+    if need_label and not c.label:
+        likely = [str(n) for n in names if _category_like.search(str(n))]
+        raise ProdclfError(
+            f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
+            + shlex.quote(likely[0] if likely else 'NAME')
+        )
+    twice = [n for n in c.used if list(names).count(n) > 1]
+    if twice:
+        raise ProdclfError(
+            f'{source}: {twice[0]!r} is the name of more than one column. Remedy: rename one of '
+            'them'
+        )
 
+# %% ../../nbs/data/03_tables.ipynb #a366de03
 def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
@@ -398,24 +420,7 @@ def choose_columns(
         pick('id', 'id'),
         pick('split', 'split'),
     )
-    there = ', '.join(map(str, names))
-    if not c.text and not c.image:
-        raise ProdclfError(
-            f'{source}: nothing to read: no column title, description or image; the columns are '
-            f'{there}. Remedy: --text NAME or --image NAME'
-        )
-    if need_label and not c.label:
-        likely = [str(n) for n in names if _category_like.search(str(n))]
-        raise ProdclfError(
-            f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            + shlex.quote(likely[0] if likely else 'NAME')
-        )
-    twice = [n for n in c.used if list(names).count(n) > 1]
-    if twice:
-        raise ProdclfError(
-            f'{source}: {twice[0]!r} is the name of more than one column. Remedy: rename one of '
-            'them'
-        )
+    _check_chosen(c, names, source, need_label)
     return c
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
@@ -526,7 +531,7 @@ def _several(names, separator: str) -> list:
     again = sum(len(held) > 1 for held in inside.values())
     return many if len(many) > 2 and 5 * len(many) >= len(names) and 2 * again > len(inside) else []
 
-
+# %% ../../nbs/data/03_tables.ipynb #9ee92d6d
 def category_notes(
     counts: dict,  # name of a category -> its products
 ) -> list:  # sentences
