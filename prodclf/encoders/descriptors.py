@@ -74,7 +74,7 @@ _tfidf = dict(
     token_pattern=None,
 )
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #d6784f74
 class LsaEncoder:
     "TF-IDF of words and pairs of words, reduced by a truncated SVD; fitted on texts"
 
@@ -103,7 +103,7 @@ class LsaEncoder:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        known = [t for t, missing in zip(texts, missing_text(texts)) if not missing]
+        known = [t for t, missing in zip(texts, missing_text(texts), strict=True) if not missing]
         self.vectorizer = TfidfVectorizer(
             min_df=2 if len(known) > 200 else 1, max_features=200_000, **_tfidf
         )
@@ -164,7 +164,7 @@ def save(
     about = dict(format=2, view='text', kind='lsa', fingerprint=self.fingerprint, seed=self.seed)
     write_json(folder / 'encoder.json', dict(about, terms=self.terms))
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #fa957559
 @patch(cls_method=True)
 def load(
     cls: LsaEncoder,
@@ -188,7 +188,7 @@ def load(
             'the whole folder again'
         ) from None
     self.dim = self.components.shape[1]
-    self.vectorizer = TfidfVectorizer(vocabulary=dict(zip(self.terms, range(len(idf)))), **_tfidf)
+    self.vectorizer = TfidfVectorizer(vocabulary=dict(zip(self.terms, range(len(idf)), strict=True)), **_tfidf)
     self.vectorizer.idf_ = idf
     return self
 
@@ -288,7 +288,7 @@ def colour_map(
     shares = np.bincount(box.ravel(), minlength=b * boxes**3).reshape(b, -1) / (s * s)
     return np.concatenate([means.reshape(b, -1), np.sqrt(shares)], 1).astype(np.float32)
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #64f62af1
 @register_encoder('image', 'descriptors')
 class ImageDescriptors:
     "Edges and colours of images: a fixed function, nothing to fit"

@@ -157,7 +157,7 @@ def _maker(view: str, name: str):
     make = encoder_makers(view)[name]
     return make, 'train_texts' in signature(make).parameters
 
-
+# %% ../../nbs/encoders/07_registry.ipynb #2f166323
 def make_encoders(
     products=None,  # dataset or texts that encoders such as 'lsa' and 'tiny' are fitted on
     text=None,  # a registered name, a folder, a name of the hub, or an encoder; None: no text

@@ -9,6 +9,7 @@ __all__ = ['key_type', 'has_value', 'content_keys', 'VectorStore', 'to_half', 'D
 import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,10 +131,10 @@ def find_foreign(
     if n > self.known:
         new = np.fromfile(self.keys, key_type, n - self.known, offset=16 * self.known)
         new = new, np.arange(self.known, n)
-        self.foreign, self.known = [np.append(a, b) for a, b in zip(self.foreign, new)], n
+        self.foreign, self.known = [np.append(a, b) for a, b in zip(self.foreign, new, strict=True)], n
     return _search(*self.foreign, np.asarray(keys, key_type))
 
-
+# %% ../../nbs/encoders/06_vectors.ipynb #58d766b8
 @patch
 def append(
     self: VectorStore,
@@ -196,7 +197,7 @@ class DiskRows:
         cuts = [0, *(np.flatnonzero(far) + 1).tolist(), len(at)] if len(at) else []
         try:
             with open(self.file, 'rb', buffering=0) as f:
-                for i, j in zip(cuts, cuts[1:]):
+                for i, j in pairwise(cuts):
                     start, stop = at[i], at[j - 1] + 1
                     f.seek(2 * width * int(start))
                     block = np.fromfile(f, np.float16, width * (stop - start))

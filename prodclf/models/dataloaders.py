@@ -60,7 +60,7 @@ class ImageRows:
         lock"""
         todo = [i for i in rows if self.present[i] and i not in self.kept]
         with ThreadPoolExecutor(self.workers) as pool:
-            found = self.kept | dict(zip(todo, pool.map(self.decode, todo)))
+            found = self.kept | dict(zip(todo, pool.map(self.decode, todo), strict=True))
         if self.keep:
             self.kept = found
         a = np.stack([found.get(i, self.blank) for i in rows])  # B,H,W,3
@@ -144,7 +144,7 @@ class ProductReader:
     def _table(self, rows) -> pd.DataFrame:
         "Text and image of these rows, which rise"
         pieces = []
-        for d, start, stop in zip(self.datasets, self.edges, self.edges[1:]):
+        for d, start, stop in zip(self.datasets, self.edges[:-1], self.edges[1:], strict=True):
             mine = rows[slice(*np.searchsorted(rows, (start, stop)))] - start
             if len(mine):
                 pieces.append(d.take(mine, ['text', 'image']))

@@ -123,7 +123,7 @@ def leave():
     if dist.is_initialized():
         dist.destroy_process_group()
 
-
+# %% ../../nbs/models/05_distributed.ipynb #79bef5af
 def alone():
     "From here on the first process works alone; the others end here, with exit code 0"
     w = world()
@@ -183,7 +183,7 @@ _buffer_option = next(  # its name has changed
     if k in signature(DistributedDataParallel.__init__).parameters
 )
 
-
+# %% ../../nbs/models/05_distributed.ipynb #09994701
 class Distributed(Callback):
     "Train with all processes as if they were one with the batches of all"
 
@@ -285,7 +285,7 @@ def after_batch(self: Distributed):
     if self.wrapped and self.training:
         self.silence.__exit__(None, None, None)
 
-
+# %% ../../nbs/models/05_distributed.ipynb #1a1b7b28
 @patch
 def after_train(self: Distributed):
     """Running statistics of batch norms are averaged over the processes; frozen ones stay as they

@@ -179,7 +179,7 @@ class JointMember:
         model = LinearModel(weights, np.zeros(len(prior)), prior, about['temperature'])
         return cls(model, HeadMember.from_state(about, arrays))
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #9e75d9d4
 def load_member(
     about: dict,  # what `state` of a member described
     arrays: dict,  # its arrays
@@ -255,7 +255,7 @@ class RecipePlan:
             'members'
         )
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #dd407d4b
 def plan_recipe(
     rows: np.ndarray,  # (n,) row numbers to learn from, rising
     y: np.ndarray,  # (N,) category numbers

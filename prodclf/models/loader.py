@@ -90,7 +90,7 @@ def buffer(
     cuts = self.step * np.arange(1, last - first)
     return Buffer(epoch, number, self.rows[at], np.split(order, cuts))
 
-
+# %% ../../nbs/models/02_loader.ipynb #aab6e3d4
 @patch
 def buffers(
     self: RowOrder,
@@ -237,7 +237,7 @@ def state(self: OrderedLoader) -> dict:
     about = dict(order=self._about(), digest=self.order.fingerprint)
     return dict(epoch=epoch, given=given, **about)
 
-
+# %% ../../nbs/models/02_loader.ipynb #3484ec3d
 @patch
 def resume(
     self: OrderedLoader,
@@ -374,7 +374,7 @@ def fill(
     self.kept = (mine.rows, loaded) if len(mine.rows) == self.n else (None, None)
     return loaded, mine.batches[mine.given :]
 
-
+# %% ../../nbs/models/02_loader.ipynb #1e5ed609
 @patch
 def cut(
     self: EmbeddingLoader,

@@ -338,7 +338,7 @@ def _alone(rows, name) -> Blend:
     counts = np.bincount(rows.codes[rows.learn], minlength=len(rows.classes)) + 1.0
     return Blend({name: 1.0}, {name: 1.0}, np.log(counts / counts.sum()).tolist())
 
-
+# %% ../../nbs/train/02_classifier.ipynb #aa641699
 def _train_head(rows, data, config, clock):
     "A fusion head on frozen vectors, with its best epoch on the validation rows"
     from prodclf.models.learner import train_head
@@ -532,7 +532,7 @@ def fit_classifier(
     run = _train_frozen if config.mode == 'frozen' else _train_finetuned
     training = run(rows, config, clock, **options)
     paths, predictor = rows.dataset.paths(rows.classes), training.predictor
-    predictor.paths = dict(zip(rows.classes, paths)) if paths else {}
+    predictor.paths = dict(zip(rows.classes, paths, strict=True)) if paths else {}
     predictor.columns = dict(columns or {})
     sizes = {
         name: int((rows.split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))
@@ -540,7 +540,7 @@ def fit_classifier(
     predictor.notes |= dict(config=config.to_dict(), choice=training.choice, **sizes)
     return training
 
-
+# %% ../../nbs/train/02_classifier.ipynb #16e42ea1
 def train_classifier(
     dataset,  # `ProductDataset`, or a product table
     config: TrainConfig = None,  # how

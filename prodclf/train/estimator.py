@@ -48,7 +48,7 @@ def product_table(
     def column(name):
         return [None] * N if name is None else [cell_text(v) for v in X[name]]
 
-    joined = [join_texts(parts) for parts in zip(*cleaned)] if cleaned else [None] * N
+    joined = [join_texts(parts) for parts in zip(*cleaned, strict=True)] if cleaned else [None] * N
     images = column(found.image)
     roles = dict(
         id=[str(i) for i in range(N)],
@@ -174,7 +174,7 @@ def _own_split(dataset, config):
     codes = dataset.codes()
     return split_rows(codes, dataset.groups(), None, 0, config.valid_size, config.seed)
 
-
+# %% ../../nbs/train/03_estimator.ipynb #11f33382
 @patch
 def predict_proba(
     self: MultimodalClassifier,
@@ -238,7 +238,7 @@ def report(
     proba = {n: p[some] for n, p in proba.items()}
     return _write(file, results, products, recipe.y[some], proba, training, summary)
 
-
+# %% ../../nbs/train/03_estimator.ipynb #39535f90
 def _write(file, results, products, y, proba, training, summary):
     data = dict(splits=dict(learned=len(training.rows.learn), shown=len(y)))
     return write_report(
