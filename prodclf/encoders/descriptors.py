@@ -94,46 +94,50 @@ class LsaEncoder:
     def __repr__(self):
         return f'{self.name}, {self.dim}-d'
 
-    def fit(
-        self,
-        texts,  # N texts, NaN where missing
-    ) -> 'LsaEncoder':
-        """Learn vocabulary, idf and components; raises `ProdclfError` where there are not two
-        words"""
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
+# %% ../../nbs/encoders/03_descriptors.ipynb #141ff81b
+@patch
+def fit(
+    self: LsaEncoder,
+    texts,  # N texts, NaN where missing
+) -> 'LsaEncoder':
+    """Learn vocabulary, idf and components; raises `ProdclfError` where there are not two
+    words"""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-        known = [t for t, missing in zip(texts, missing_text(texts), strict=True) if not missing]
-        self.vectorizer = TfidfVectorizer(
-            min_df=2 if len(known) > 200 else 1, max_features=200_000, **_tfidf
+    known = [t for t, missing in zip(texts, missing_text(texts), strict=True) if not missing]
+    self.vectorizer = TfidfVectorizer(
+        min_df=2 if len(known) > 200 else 1, max_features=200_000, **_tfidf
+    )
+    try:
+        x = self.vectorizer.fit_transform(known)  # N,V
+    except ValueError:  # no text, or nothing but punctuation
+        x = np.zeros((0, 0))
+    if x.shape[1] < 2:
+        raise ProdclfError(
+            f'{x.shape[1]} different words in {len(known)} texts are too few to tell them '
+            'apart. Remedy: name the columns that hold text, or leave the view out'
         )
-        try:
-            x = self.vectorizer.fit_transform(known)  # N,V
-        except ValueError:  # no text, or nothing but punctuation
-            x = np.zeros((0, 0))
-        if x.shape[1] < 2:
-            raise ProdclfError(
-                f'{x.shape[1]} different words in {len(known)} texts are too few to tell them '
-                'apart. Remedy: name the columns that hold text, or leave the view out'
-            )
-        self.dim = min(self.dim, min(x.shape) - 1) or 1
-        svd = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
-        self.components = np.ascontiguousarray(svd.components_.T, np.float32)  # V,dim
-        self.terms = self.vectorizer.get_feature_names_out().tolist()
-        self.fingerprint = digest(
-            'lsa', 2, self.terms, self.vectorizer.idf_.tobytes(), self.components.data
-        )
-        return self
+    self.dim = min(self.dim, min(x.shape) - 1) or 1
+    svd = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
+    self.components = np.ascontiguousarray(svd.components_.T, np.float32)  # V,dim
+    self.terms = self.vectorizer.get_feature_names_out().tolist()
+    self.fingerprint = digest(
+        'lsa', 2, self.terms, self.vectorizer.idf_.tobytes(), self.components.data
+    )
+    return self
 
-    def encode(
-        self,
-        texts,  # N texts, NaN where missing
-    ) -> tuple:  # (N, dim) float32, (N,) bool
-        "Vectors of texts, and which of them hold a known word; raises before `fit`"
-        if self.components is None:
-            raise ProdclfError('this encoder was not fitted. Remedy: call .fit(texts) first')
-        x = self.vectorizer.transform([t if isinstance(t, str) else '' for t in texts])
-        return x @ self.components, x.getnnz(1) > 0
+# %% ../../nbs/encoders/03_descriptors.ipynb #1fc8bd7b
+@patch
+def encode(
+    self: LsaEncoder,
+    texts,  # N texts, NaN where missing
+) -> tuple:  # (N, dim) float32, (N,) bool
+    "Vectors of texts, and which of them hold a known word; raises before `fit`"
+    if self.components is None:
+        raise ProdclfError('this encoder was not fitted. Remedy: call .fit(texts) first')
+    x = self.vectorizer.transform([t if isinstance(t, str) else '' for t in texts])
+    return x @ self.components, x.getnnz(1) > 0
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #b88b5b07
 @register_encoder('text', 'lsa')
@@ -188,7 +192,9 @@ def load(
             'the whole folder again'
         ) from None
     self.dim = self.components.shape[1]
-    self.vectorizer = TfidfVectorizer(vocabulary=dict(zip(self.terms, range(len(idf)), strict=True)), **_tfidf)
+    self.vectorizer = TfidfVectorizer(
+        vocabulary=dict(zip(self.terms, range(len(idf)), strict=True)), **_tfidf
+    )
     self.vectorizer.idf_ = idf
     return self
 

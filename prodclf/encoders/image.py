@@ -156,16 +156,19 @@ class ImageEncoder(nn.Module):
     def device(self):
         return self.shift.device
 
-    @property
-    def preparation(self) -> dict:
-        "The options of `prepare_image`"
-        keys = 'size', 'fit', 'resize', 'interpolation'
-        return {k: getattr(self, k) for k in keys}
+# %% ../../nbs/encoders/05_image.ipynb #cedd00dd
+@patch(as_prop=True)
+def preparation(self: ImageEncoder) -> dict:
+    "The options of `prepare_image`"
+    keys = 'size', 'fit', 'resize', 'interpolation'
+    return {k: getattr(self, k) for k in keys}
 
-    def extra_repr(self):
-        side = f'{self.resize or self.size} to {self.size} px {self.interpolation}'
-        mirrored = ', mirrored' * self.flip
-        return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
+
+@patch
+def extra_repr(self: ImageEncoder):
+    side = f'{self.resize or self.size} to {self.size} px {self.interpolation}'
+    mirrored = ', mirrored' * self.flip
+    return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
 # %% ../../nbs/encoders/05_image.ipynb #e01d89a8
 @patch

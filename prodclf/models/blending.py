@@ -8,6 +8,7 @@ __all__ = ['member_temperature', 'Blend', 'pool_loss', 'best_factors', 'fit_blen
 # %% ../../nbs/models/13_blending.ipynb #234685b8
 from dataclasses import dataclass
 import numpy as np
+from fastcore.basics import patch
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from ..core import ProdclfError
@@ -143,15 +144,19 @@ class _Fitted:
         "The factors of one member alone"
         return np.eye(len(self.names))[m]
 
-    def blend(self, factors):
-        total = max(factors.sum(), 1e-6)
-        used = {k: float(f / total) for k, f in zip(self.names, factors, strict=True) if f > 0}
-        temperatures = {k: float(self.temperatures[k]) for k in used}
-        return Blend(used, temperatures, self.prior.tolist(), float(total))
+# %% ../../nbs/models/13_blending.ipynb #ecfb51a7
+@patch
+def blend(self: _Fitted, factors):
+    total = max(factors.sum(), 1e-6)
+    used = {k: float(f / total) for k, f in zip(self.names, factors, strict=True) if f > 0}
+    temperatures = {k: float(self.temperatures[k]) for k in used}
+    return Blend(used, temperatures, self.prior.tolist(), float(total))
 
-    def figures(self, factors):
-        "Accuracy, macro-F1 and their mean on these rows"
-        return _figures(self.y, _favorites(factors, self.z, self.has, self.prior))
+
+@patch
+def figures(self: _Fitted, factors):
+    "Accuracy, macro-F1 and their mean on these rows"
+    return _figures(self.y, _favorites(factors, self.z, self.has, self.prior))
 
 # %% ../../nbs/models/13_blending.ipynb #3bbd7b81
 def _favorites(factors, z, has, prior):

@@ -220,35 +220,41 @@ class Distributed(Callback):
         if self.world.rank:
             seed_everything(int(digest(seed, 'rank', self.world.rank, size=4), 16))
 
-    def deal(self):
-        "Tell the loaders which rows belong to this process"
-        for dl in self.dls.loaders:
-            if not hasattr(dl, 'deal'):
-                raise ProdclfError(
-                    f'rows of a {type(dl).__name__} cannot be dealt out. Remedy: loaders of '
-                    'product_dataloaders, or EmbeddingLoader'
-                )
-            dl.deal(self.world.rank, self.world.size)
-
-    def before_batch(self):
-        if not self.wrapped or not self.training:
-            return
-        at = self.iter + 1
-        last = self.small is None or at % self.small.batches == 0 or at == self.n_iter
-        self.silence = nullcontext() if last else self.wrapped.no_sync()
-        self.silence.__enter__()
-        self.learn.model = self.wrapped
-
-    def release(self):
-        "The plain network and all rows again, for all that is not a fit"
-        if self.wrapped:
-            self.learn.model = self.plain
-            for dl in self.dls.loaders:
-                dl.deal()
-        self.wrapped, self.fitting = None, False
-
     def after_fit(self):
         self.release()
+
+# %% ../../nbs/models/05_distributed.ipynb #4c5ec220
+@patch
+def deal(self: Distributed):
+    "Tell the loaders which rows belong to this process"
+    for dl in self.dls.loaders:
+        if not hasattr(dl, 'deal'):
+            raise ProdclfError(
+                f'rows of a {type(dl).__name__} cannot be dealt out. Remedy: loaders of '
+                'product_dataloaders, or EmbeddingLoader'
+            )
+        dl.deal(self.world.rank, self.world.size)
+
+
+@patch
+def before_batch(self: Distributed):
+    if not self.wrapped or not self.training:
+        return
+    at = self.iter + 1
+    last = self.small is None or at % self.small.batches == 0 or at == self.n_iter
+    self.silence = nullcontext() if last else self.wrapped.no_sync()
+    self.silence.__enter__()
+    self.learn.model = self.wrapped
+
+
+@patch
+def release(self: Distributed):
+    "The plain network and all rows again, for all that is not a fit"
+    if self.wrapped:
+        self.learn.model = self.plain
+        for dl in self.dls.loaders:
+            dl.deal()
+    self.wrapped, self.fitting = None, False
 
 # %% ../../nbs/models/05_distributed.ipynb #ffc6c8d8
 @patch

@@ -191,21 +191,25 @@ class OrderedLoader:
         "How many rows of the batch given last count, for each process"
         return self.order.counts(self.given - 1)
 
-    def one_batch(self):
-        "A batch of the coming epoch; the loader stays where it is"
-        at = self.epoch, self.given, self.resumed
-        try:
-            return next(iter(self))
-        finally:
-            self.epoch, self.given, self.resumed = at
+# %% ../../nbs/models/02_loader.ipynb #c923b1d7
+@patch
+def one_batch(self: OrderedLoader):
+    "A batch of the coming epoch; the loader stays where it is"
+    at = self.epoch, self.given, self.resumed
+    try:
+        return next(iter(self))
+    finally:
+        self.epoch, self.given, self.resumed = at
 
-    def start(
-        self,
-        epoch: int,  # counted from 0
-    ):
-        "Begin with this epoch, unless the loader was just resumed"
-        if not self.resumed:
-            self.epoch, self.given = epoch, 0
+
+@patch
+def start(
+    self: OrderedLoader,
+    epoch: int,  # counted from 0
+):
+    "Begin with this epoch, unless the loader was just resumed"
+    if not self.resumed:
+        self.epoch, self.given = epoch, 0
 
 # %% ../../nbs/models/02_loader.ipynb #e4c3fbd8
 @patch

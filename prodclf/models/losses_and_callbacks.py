@@ -160,7 +160,9 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self.kept = -np.inf, None, None
 
     def after_epoch(self):
-        figures = dict(zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1], strict=False))
+        figures = dict(
+            zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1], strict=False)
+        )
         if self.monitor not in figures:
             raise ProdclfError(
                 f'nothing called {self.monitor!r} is recorded. Remedy: monitor one of '

@@ -11,6 +11,7 @@ import copy, time
 from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np, pandas as pd
+from fastcore.basics import patch
 from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
 from ..data.splits import split_rows
@@ -64,28 +65,32 @@ class TrainConfig:
             )
         self._refuse_idle()
 
-    def _refuse_idle(self):
-        "Raise for an option that would change nothing"
-        networks = self.mode == 'finetune' or self.fusion not in ('auto', 'blend')
-        for name in ('epochs', 'batch_size', 'loss'):
-            if getattr(self, name) is not None and not networks:
-                raise ProdclfError(
-                    f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
-                    "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
-                )
-        if self.skip_single and self.mode == 'frozen':
+# %% ../../nbs/train/02_classifier.ipynb #fc38c005
+@patch
+def _refuse_idle(self: TrainConfig):
+    "Raise for an option that would change nothing"
+    networks = self.mode == 'finetune' or self.fusion not in ('auto', 'blend')
+    for name in ('epochs', 'batch_size', 'loss'):
+        if getattr(self, name) is not None and not networks:
             raise ProdclfError(
-                "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
-                "leave "
-                'it out'
+                f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
+                "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
             )
+    if self.skip_single and self.mode == 'frozen':
+        raise ProdclfError(
+            "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
+            "leave "
+            'it out'
+        )
 
-    def to_dict(self) -> dict:
-        "The fields for a JSON file; encoder objects by their names"
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return plain | {
-            v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
-        }
+
+@patch
+def to_dict(self: TrainConfig) -> dict:
+    "The fields for a JSON file; encoder objects by their names"
+    plain = {f.name: getattr(self, f.name) for f in fields(self)}
+    return plain | {
+        v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
+    }
 
 # %% ../../nbs/train/02_classifier.ipynb #1128b784
 class TrainRows:
@@ -124,28 +129,36 @@ class TrainRows:
                 raise ProdclfError(
                     f'the {name} part is empty. Remedy: more products, or another share for it'
                 )
-        taught = np.bincount(self.codes[self.learn], minlength=len(self.classes)) > 0
-        if not taught[self.codes[self.test]].all():
-            c = self.classes[self.codes[self.test][~taught[self.codes[self.test]]][0]]
-            raise ProdclfError(
-                f'the category {c!r} has test products and none to learn from. Remedy: a larger '
-                '--min-per-class, or another split'
-            )
+        self._check_taught()
 
-    def rows(
-        self,
-        part: int,  # 0 train, 1 valid, 2 test
-    ) -> np.ndarray:  # row numbers, rising
-        "The rows of a part"
-        return np.flatnonzero(self.split == part)
+# %% ../../nbs/train/02_classifier.ipynb #dc246085
+@patch
+def rows(
+    self: TrainRows,
+    part: int,  # 0 train, 1 valid, 2 test
+) -> np.ndarray:  # row numbers, rising
+    "The rows of a part"
+    return np.flatnonzero(self.split == part)
 
-    def __repr__(self):
-        sizes = [
-            f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))
-        ]
-        idle = int((self.split < 0).sum())
-        unused = f'; {idle:,} not used' if idle else ''
-        return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
+
+@patch
+def __repr__(self: TrainRows):
+    sizes = [f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))]
+    idle = int((self.split < 0).sum())
+    unused = f'; {idle:,} not used' if idle else ''
+    return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
+
+
+@patch
+def _check_taught(self: TrainRows):
+    "Raise for a category that is tested and not taught"
+    taught = np.bincount(self.codes[self.learn], minlength=len(self.classes)) > 0
+    if not taught[self.codes[self.test]].all():
+        c = self.classes[self.codes[self.test][~taught[self.codes[self.test]]][0]]
+        raise ProdclfError(
+            f'the category {c!r} has test products and none to learn from. Remedy: a larger '
+            '--min-per-class, or another split'
+        )
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
 @dataclass

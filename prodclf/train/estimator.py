@@ -113,27 +113,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _config(self):
-        names = (
-            'mode',
-            'fusion',
-            'solver',
-            'epochs',
-            'batch_size',
-            'loss',
-            'max_length',
-            'image_size',
-        )
-        return TrainConfig(
-            text=self.text_encoder,
-            image=self.image_encoder if self.image is not None else None,
-            min_count=1,
-            seed=self.random_state or 0,
-            **{n: getattr(self, n) for n in names},
-        )
+# %% ../../nbs/train/03_estimator.ipynb #84a1f104
+@patch
+def _config(self: MultimodalClassifier):
+    names = ('mode', 'fusion', 'solver', 'epochs', 'batch_size', 'loss', 'max_length', 'image_size')
+    return TrainConfig(
+        text=self.text_encoder,
+        image=self.image_encoder if self.image is not None else None,
+        min_count=1,
+        seed=self.random_state or 0,
+        **{n: getattr(self, n) for n in names},
+    )
 
-    def _products(self, X, labels=None, group=None):
-        return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
+
+@patch
+def _products(self: MultimodalClassifier, X, labels=None, group=None):
+    return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
 
 # %% ../../nbs/train/03_estimator.ipynb #b8ba1f32
 @patch
