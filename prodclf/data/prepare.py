@@ -435,7 +435,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
     part = part | dict(pictures=part['pictures'] - len(bare))
     return part | dict(bytes=final.stat().st_size, digest=content_digest(final))
 
-
+# %% ../../nbs/data/09_prepare.ipynb #f364cc0f
 def _write_quarantine(run: PrepareRun, names):
     "The rejected rows of all parts in one table"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -449,7 +449,7 @@ def _write_quarantine(run: PrepareRun, names):
             if len(table):
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
-
+# %% ../../nbs/data/09_prepare.ipynb #0937d169
 def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     "Join groups, put tables and images in their places, write the quarantine and the manifest"
 
