@@ -414,7 +414,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
     part = part | dict(pictures=part['pictures'] - len(bare))
     return part | dict(bytes=final.stat().st_size, digest=content_digest(final))
 
-
+# %% ../../nbs/data/09_prepare.ipynb #f364cc0f
 def _write_quarantine(run: PrepareRun, names):
     "The rejected rows of all parts in one table"
     import pyarrow as pa, pyarrow.parquet as pq
