@@ -1,4 +1,6 @@
-"""What needs no network starts quickly: a fresh interpreter that imports it loads no deep-learning library."""
+"""What needs no network starts quickly: a fresh interpreter that imports it loads no deep-learning
+library."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,15 @@ heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 with_torch = {
     'encoders': ['text', 'image'],
     'models': [
-        'dataloaders', 'distributed', 'ensemble', 'fusion', 'learner', 'linear', 'loader',
-        'losses_and_callbacks', 'predictor',
+        'dataloaders',
+        'distributed',
+        'ensemble',
+        'fusion',
+        'learner',
+        'linear',
+        'loader',
+        'losses_and_callbacks',
+        'predictor',
     ],
     'train': ['classifier', 'estimator'],
     'active': ['feature_space', 'labeling', 'loop'],

@@ -14,7 +14,8 @@ from PIL import Image
 digest = """
 from prodclf.core import digest
 from prodclf.sample.shop import product, product_image
-texts = [[p['title'], p['description'], p['group'], p['category'].path] for p in map(product, range(40))]
+names = ('title', 'description', 'group')
+texts = [[*(p[k] for k in names), p['category'].path] for p in map(product, range(40))]
 print(digest(*texts, *[product_image(i).tobytes() for i in range(8)]))
 """
 draw = """

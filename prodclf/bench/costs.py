@@ -22,7 +22,6 @@ class Rate:
     "What one item costs in a stage"
 
     stage: str  # name
-    item: str  # 'product', 'image', 'run', 'product and pass' or 'product and round'
     seconds: float  # an item
     fixed: float  # seconds, whatever the number
     bytes: float  # on disk, an item
@@ -84,7 +83,7 @@ def _run(place, verb, shop, *more, out) -> dict:
 
 def _data_stages(place: Path, shop, n, kind, classes, side, text, image) -> dict:
     "Draw a little shop, prepare and embed it: stage -> (items, seconds, bytes)"
-    photos = dict(pictures=1.0, side=side) if kind == 'images' else {}
+    photos = dict(images=1.0, side=side) if kind == 'images' else {}
     names = ('none', image) if photos else (text, 'none')
     write_generated(place / shop, n, classes, form='csv', dirt=0, **photos)
     first = _run(place, 'prepare', shop, '--workers', 1, out=f'{shop} shop')['seconds']
@@ -129,38 +128,42 @@ def _rate(stage, small, large, classes, name) -> Rate:
     each, fixed = (t / (m * often(m, classes)), 0.0) if often else _slope((n, m), (s, t))
     if item == 'run':  # choosing looks at up to 8,192 products, the report at 2,000
         each, fixed = t, 0.0
-    return Rate(stage, item, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
+    return Rate(stage, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
 
 
+def _sizes(classes: int) -> tuple:
+    """(products, those of the larger shop, images) of the two runs; the larger shop is beyond the
+    budget of the exact solver"""
+    first = max(25_000, 6_500_000 // classes)
+    few, many = max(2_000, 4 * classes), max(8_000, 16 * classes)
+    return (few, first, 40), (many, max(100_000, 2 * first), 200)
+
+# %% ../../nbs/bench/06_costs.ipynb #5003eb6d
 def measure_rates(
     classes: int = 512,  # categories; of more than 2,560 the time for as many is scaled
     side: int = 1000,  # pixels of a photo's longer side
     text: str = 'lsa',  # text encoder, as `prodclf embed` takes it
     image: str = 'descriptors',  # image encoder
-    sizes: tuple = (2_000, 8_000),  # products of the two runs; more where there are many categories
-    large: tuple = None,  # of their larger shops; None: 25,000 and 100,000, more for few categories
-    photos: tuple = (40, 200),  # images of the two runs
+    # (products, those of the larger shop, images) of two runs; None: fitting the categories
+    sizes: tuple = None,
     again: bool = False,  # measure even where it was measured before
 ) -> dict:  # stage -> `Rate`
     "Time all stages on this machine, or read what was measured before; takes some minutes"
     about, drawn = machine(), min(classes, 2560)
     name, scale = f'{about["processor"]}, {about["cores"]} cores', classes / drawn
-    choices = dict(classes=drawn, side=side, text=text, image=image)
-    file = cache_folder('rates') / f'{digest(4, choices, sizes, large, photos, name)[:16]}.json'
+    choices, sizes = dict(classes=drawn, side=side, text=text, image=image), sizes or _sizes(drawn)
+    file = cache_folder('rates') / f'{digest(5, choices, sizes, name)[:16]}.json'
     if file.exists() and not again:
         found = json.loads(file.read_text())['rates']
     else:
-        rows = [max(n, 4 * drawn * n // sizes[0]) for n in sizes]
-        first = max(25_000, 6_500_000 // drawn)  # beyond the budget of the exact solver
-        many = large or (first, max(100_000, 2 * first))
-        sizes = list(zip(rows, many, photos))
         with tempfile.TemporaryDirectory() as d:
             each = progress(sizes, text='timing the stages', unit=' run', delay=0)
             runs = [_run_stages(Path(d, str(n)), n, *more, **choices) for n, *more in each]
         found = [asdict(_rate(stage, *(r[stage] for r in runs), drawn, name)) for stage in stages]
         write_json(file, dict(choices=choices, rates=found))
-    rates = [Rate(**r) for r in found]
-    return {r.stage: replace(r, seconds=r.seconds * scale ** ('pass' in r.item)) for r in rates}
+    rates = {r['stage']: Rate(**r) for r in found}
+    scaled = {s: scale if 'pass' in stages[s][0] else 1 for s in rates}
+    return {s: replace(r, seconds=r.seconds * scaled[s]) for s, r in rates.items()}
 
 # %% ../../nbs/bench/06_costs.ipynb #659b6966
 _recorded = {  # stage -> ((rows, megabytes), …), of 512 categories
@@ -224,7 +227,8 @@ def plan(
     rates = measure_rates(classes, **choices) if rates is None else rates
     out = []
     for stage, r in rates.items():
-        n, often = dict(image=images, run=1).get(r.item, rows), stages[stage][1]
+        item, often = stages[stage]
+        n = dict(image=images, run=1).get(item, rows)
         times = rounds if stage == 'active' else often(rows, classes) if often else 1
         sharing = (workers or usable_cores()) if stage in _shared else 1
         fixed = r.fixed * (times if stage == 'active' else 1)
@@ -234,7 +238,7 @@ def plan(
         out += [row] * (n > 0)
     return pd.DataFrame(out)
 
-
+# %% ../../nbs/bench/06_costs.ipynb #650ce9d1
 def _spell_seconds(s: float) -> str:
     if s < 90:
         return f'{s:.0f} s'

@@ -143,10 +143,10 @@ def _torch_products(data, rows, workers, size):
 @register_benchmark(
     'load',
     **{
-        'plain tensors': ('torch', 'pip install torch'),
-        'PyTorch': ('torch', 'pip install torch'),
-        'fastai': ('fastai', 'pip install fastai'),
-        'datasets': ('datasets', 'pip install datasets'),
+        'plain tensors': 'pip install torch',
+        'PyTorch': 'pip install torch',
+        'fastai': 'pip install fastai',
+        'datasets': 'pip install datasets',
     },
 )
 def load_comparisons(

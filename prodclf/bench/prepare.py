@@ -25,7 +25,7 @@ def write_raw(
     from prodclf.sample.generated import write_generated
 
     shop, form = Path(folder) / 'shop', 'csv' if side else 'amazon-reviews'
-    shares = dict(pictures=float(side > 0), dirt=0, compress=0)
+    shares = dict(images=float(side > 0), dirt=0, compress=0)
     write_generated(shop, rows, form=form, side=side or 640, workers=workers, **shares)
     np.save(Path(folder) / 'rows.npy', np.arange(rows))
 
@@ -167,11 +167,7 @@ def _with_engines(rows, workers, photos, **more) -> dict:
 
 
 @register_benchmark(
-    'prepare',
-    **{
-        'datasets': ('datasets', 'pip install datasets'),
-        'Ray Data': ('ray', "pip install 'ray[data]'"),
-    },
+    'prepare', **{'datasets': 'pip install datasets', 'Ray Data': "pip install 'ray[data]'"}
 )
 def prepare_comparisons(
     size: str,  # 'small' or 'full'

@@ -146,9 +146,9 @@ def _score_comparisons(many, classes, n, some) -> list:
 @register_benchmark(
     'query',
     **{
-        'scikit-activeml': ('skactiveml', 'pip install scikit-activeml'),
-        'small-text': ('small_text', 'pip install small-text'),
-        'modAL': ('modAL', 'pip install modAL-python'),
+        'scikit-activeml': 'pip install scikit-activeml',
+        'small-text': 'pip install small-text',
+        'modAL': 'pip install modAL-python',
     },
 )
 def query_comparisons(

@@ -8,6 +8,7 @@ __all__ = ['matmul_ceiling', 'training_parts', 'training_step', 'training_throug
 # %% ../../nbs/bench/05_throughput.ipynb #e41d4f81
 import time
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from ..core import ProdclfError
 from ..encoders.text import text_encoder
 from ..encoders.image import image_encoder
@@ -52,7 +53,6 @@ def training_parts(
     bs: int = 256,  # products in a batch
     classes: int = 100,  # categories
     device='cpu',  # where
-    fusion: str = 'gated',  # fusion head
 ) -> tuple:  # model, optimizer, loss, batch, labels
     """Everything a training step needs, with random weights and random products; raises
     `ProdclfError` when both encoders are left out"""
@@ -67,7 +67,7 @@ def training_parts(
         raise ProdclfError(
             'there is nothing to train. Remedy: give a text encoder, an image encoder, or both'
         )
-    head = fusion_head(fusion, {k: v.dim for k, v in encoders.items()}, classes)
+    head = fusion_head('gated', {k: v.dim for k, v in encoders.items()}, classes)
     model = ProductClassifier(head, **encoders).to(device).train()
     if image:
         model.image.to(memory_format=torch.channels_last)
@@ -90,17 +90,35 @@ def training_step(
     x,  # `ProductBatch`
     y,  # (B,) category numbers
     dtype=torch.bfloat16,  # of matrix multiplications; None: full precision
-    update: bool = True,  # False: gradients only
 ) -> torch.Tensor:  # the loss
     "Forward, backward and one step of the optimizer"
     with torch.autocast(y.device.type, dtype=dtype, enabled=dtype is not None):
         logits = model(x)  # B,C
     loss = loss_func(logits, y)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    if update:
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    optimizer.step()
     return loss.detach()
+
+# %% ../../nbs/bench/05_throughput.ipynb #940c8cdf
+_precisions = {'bf16': torch.bfloat16, 'fp16': torch.float16, None: None}
+
+
+def _timed(parts, dtype, steps: int, warmup: int) -> tuple:
+    "Floating-point operations of a training step, and its seconds"
+    device = parts[-1].device
+    with FlopCounterMode(display=False) as count:
+        training_step(*parts, dtype=dtype)
+    for _ in range(warmup):
+        training_step(*parts, dtype=dtype)
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+    _wait(device)
+    start = time.perf_counter()
+    for _ in range(steps):
+        training_step(*parts, dtype=dtype)
+    _wait(device)
+    return count.get_total_flops(), (time.perf_counter() - start) / steps
 
 # %% ../../nbs/bench/05_throughput.ipynb #7c1f6c32
 def training_throughput(
@@ -113,36 +131,18 @@ def training_throughput(
     warmup: int = 5,  # steps before
     half: str = 'bf16',  # 'bf16', 'fp16' or None for full precision
     device=None,  # where; the GPU where there is one
-    fusion: str = 'gated',  # fusion head
 ) -> dict:  # products_per_second, ms_per_step, gigaflop_per_product, teraflops, share, memory_gb …
     "Time full training steps and relate them to the measured ceiling of matrix multiplication"
-    from torch.utils.flop_counter import FlopCounterMode
-
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    gpu, dtype = (
-        device.type == 'cuda',
-        {'bf16': torch.bfloat16, 'fp16': torch.float16, None: None}[half],
-    )
-    parts = training_parts(text, image, tokens, size, bs, device=device, fusion=fusion)
-    with FlopCounterMode(display=False) as count:
-        training_step(*parts, dtype=dtype)
-    flop = count.get_total_flops()
-    for _ in range(warmup):
-        training_step(*parts, dtype=dtype)
-    if gpu:
-        torch.cuda.reset_peak_memory_stats(device)
-    _wait(device)
-    start = time.perf_counter()
-    for _ in range(steps):
-        training_step(*parts, dtype=dtype)
-    _wait(device)
-    second = (time.perf_counter() - start) / steps
-    ceiling, rate = matmul_ceiling(device, dtype or torch.float32), flop / second / 1e12
+    gpu, dtype = device.type == 'cuda', _precisions[half]
+    parts = training_parts(text, image, tokens, size, bs, device=device)
+    flop, seconds = _timed(parts, dtype, steps, warmup)
+    ceiling, rate = matmul_ceiling(device, dtype or torch.float32), flop / seconds / 1e12
     asked = dict(text=text, image=image, bs=bs, tokens=tokens, size=size, half=half)
     return asked | dict(
         device=torch.cuda.get_device_name(device) if gpu else 'cpu',
-        products_per_second=bs / second,
-        ms_per_step=1000 * second,
+        products_per_second=bs / seconds,
+        ms_per_step=1000 * seconds,
         gigaflop_per_product=flop / bs / 1e9,
         teraflops=rate,
         ceiling=ceiling,

@@ -4,17 +4,21 @@
 
 # %% auto #0
 __all__ = ['max_bytes', 'max_pixels', 'ImageError', 'image_data', 'pack', 'open_header', 'load_image', 'shrink', 'check_image',
-           'check_images', 'ImageFolder', 'find_image', 'is_address']
+           'check_images', 'ImageFolder', 'first_of', 'NearNames', 'is_address', 'find_image', 'image_columns',
+           'table_images']
 
 # %% ../../nbs/data/04_images.ipynb #e8cf86ed
-import io, os, re, stat, tarfile, threading, warnings
+import base64, binascii, difflib, io, os, re, stat, tarfile, threading, unicodedata, warnings
+from bisect import bisect_left
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from ..core import ProdclfError, atomic_path
+from ..core import ProdclfError, atomic_path, need
 from .text import cell_text, clean_id
 
 # %% ../../nbs/data/04_images.ipynb #454f836f
@@ -97,7 +101,9 @@ def pack(
 
 # %% ../../nbs/data/04_images.ipynb #88dd4975
 max_pixels = 50_000_000  # width times height; more is refused unopened
-_formats = ('JPEG', 'MPO', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'AVIF')
+_formats = ('JPEG', 'MPO', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'AVIF', 'JPEG2000')
+_starts = (b'\xff\xd8', b'\x89PNG', b'GIF8', b'RIFF', b'BM', b'II*', b'MM\0', b'\xff\x4f\xff\x51')
+_heic = re.compile(rb'.{4}ftyp(he[imv].|mif1|msf1)(?!.{0,40}avi[fs])', re.S)
 _one_thread = threading.Lock()
 
 
@@ -113,13 +119,26 @@ def _damage(name, error, start=b'BM') -> ImageError:
     "What an error of Pillow means, given how the file starts"
     if not start:
         return ImageError(name, 'image empty', '0 bytes')
-    if not start.startswith((b'\xff\xd8', b'\x89PNG', b'GIF8', b'RIFF', b'BM', b'II*', b'MM\0')):
-        return ImageError(name, 'not an image', f'starts with {start!r}')
+    if not start.startswith(_starts) and start[4:8] not in (b'ftyp', b'jP  '):
+        return ImageError(name, 'not an image', f'starts with {start[:4]!r}')
     cut = 'trunc' in str(error).lower() or isinstance(error, EOFError)
     what = str(error) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):
         what = 'the header cannot be read'
     return ImageError(name, 'image truncated' if cut else 'image damaged', what)
+
+
+def _formats_of(name, data) -> list:
+    "What a file may be; raises `ImageError` for HEIC where pillow-heif is not installed"
+    Image.init()
+    if not _heic.match(data):
+        return [f for f in _formats if f in Image.OPEN]
+    try:
+        need('pillow_heif', 'heic').register_heif_opener()
+    except ProdclfError:
+        mend = "pip install 'prodclf[heic]', or save it as JPEG"
+        raise ImageError(name, 'image is HEIC', 'as phones write it', mend) from None
+    return ['HEIF']
 
 # %% ../../nbs/data/04_images.ipynb #a89f4550
 def _image_name(source) -> str:
@@ -134,13 +153,15 @@ def open_header(
     name, data = _image_name(source), image_data(source)
     limit = f'above {max_pixels / 1e6:.0f} megapixels'
     try:
-        Image.init()
+        formats = _formats_of(name, data)
         with _quietly():
-            im = Image.open(io.BytesIO(data), formats=[f for f in _formats if f in Image.OPEN])
+            im = Image.open(io.BytesIO(data), formats=formats)
+    except ImageError:
+        raise
     except Image.DecompressionBombError:
         raise ImageError(name, 'image too large', limit, 'make it smaller') from None
     except Exception as e:  # damaged files make the format readers raise nearly anything
-        raise _damage(name, e, data[:4]) from None
+        raise _damage(name, e, data[:12]) from None
     if im.width * im.height <= max_pixels:
         return im
     im.close()
@@ -253,6 +274,11 @@ class ImageFolder:
         self.path = os.path.abspath(os.path.expanduser(folder))
         self.real = os.path.realpath(self.path)
 
+    @cached_property
+    def near(self):
+        "Its files by names that nearly fit"
+        return NearNames(self)
+
     def inside(
         self,
         path: str,  # absolute
@@ -260,6 +286,15 @@ class ImageFolder:
     ) -> bool:
         "Whether a path lies below a folder"
         return path.startswith(folder.rstrip(os.sep) + os.sep)
+
+    def files(self):
+        "Yield the path of every file in the folder, but for folders that this program wrote"
+        for at, folders, names in os.walk(self.path):
+            folders.sort()
+            if {'manifest.json', 'metrics.json'} & set(names):
+                folders.clear()
+                continue
+            yield from (os.path.join(at, name) for name in sorted(names))
 
     def find(
         self,
@@ -292,27 +327,118 @@ class ImageFolder:
             return None, f'not an image: {shown} is no file'
         return (path, None) if status.st_size else (None, f'image empty: {shown}, 0 bytes')
 
+# %% ../../nbs/data/04_images.ipynb #eed8237c
+_ending = re.compile(r'\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif|jp2|j2k)$', re.I)
+
+
+def _plain_name(name: str) -> str:
+    "One spelling for all names that differ in letter case or in Unicode form alone"
+    return name.lower() if name.isascii() else unicodedata.normalize('NFC', name).casefold()
+
+
+def _spellings(
+    cell: str,  # a name that is not there to the letter
+    own: str,  # the name of the images folder
+):
+    "Yield what the cell may be called in the folder, the likeliest first, never a name outside"
+    plain = re.split(r'[?#]', unquote(re.sub(r'^file:/*', '/', cell)))[0].strip()
+    for name in dict.fromkeys(s.replace('\\', '/') for s in (cell, plain)):
+        steps = [s for s in name.split('/') if s not in ('', '.')]
+        same = [i for i, s in enumerate(steps) if _plain_name(s) == _plain_name(own)]
+        for some in (steps, steps[same[-1] + 1 :] if same else []):
+            if some and '..' not in some and some[0][1:2] != ':':
+                yield '/'.join(some)
+
+
+def first_of(
+    cell: str,  # what a cell holds
+) -> str:
+    "The first of several names or addresses in a cell; the cell itself where it holds one"
+    if cell[:1] == '[' and cell[-1:] == ']':
+        quoted = re.match(r'\[\s*[ub]?([\'"])(.*?)\1', cell)
+        cell = quoted[2].replace('\\/', '/') if quoted else cell[1:-1].strip()
+    if 'http' in cell:
+        return re.split(r'[\s,;|]+(?=https?://)', cell.strip(' ,;|'))[0]
+    for mark in '|;,\n':
+        names = [n for n in map(str.strip, cell.split(mark)) if n]
+        ends = {bool(_ending.search(re.split(r'[?#]', n)[0])) for n in names}
+        if len(names) > 1 and (ends == {True} or (ends == {False} and mark in '|;')):
+            return names[0]
+    return cell
+
+# %% ../../nbs/data/04_images.ipynb #9c6ccd4b
+class NearNames:
+    "The files of a folder by names that nearly fit; the folder is listed when first asked"
+
+    def __init__(
+        self,
+        folder,  # `ImageFolder`
+    ):
+        self.folder, self.own, self.notes = folder, os.path.basename(folder.path), {}
+
+    @cached_property
+    def known(self) -> dict:
+        "A name without case and ending, and behind `*/` one without its folder -> file names"
+        known = {}
+        for path in self.folder.files():
+            file = path[len(self.folder.path) :].replace(os.sep, '/').lstrip('/')
+            stem, ending = os.path.splitext(_plain_name(file))
+            if not ending or _ending.search(ending):
+                known.setdefault(stem, []).append(file)
+                if '/' in stem:
+                    known.setdefault('*/' + stem.rpartition('/')[2], []).append(file)
+        return known
+
+    def fitting(
+        self,
+        name: str,  # as `_spellings` gives it
+    ) -> list:
+        "The files that a name may mean"
+        plain = _plain_name(name)
+        stem = _ending.sub('', plain)
+        files = self.known.get(stem) or ('/' not in stem and self.known.get(f'*/{stem}')) or []
+        return [f for f in files if f'/{_plain_name(f)}'.endswith(f'/{plain}')] or files
+
+    def find(
+        self,
+        cell: str,  # a name that is not there to the letter
+        trouble: str,  # why
+    ) -> tuple:  # (path, trouble, note)
+        "The one file that a cell can mean; a note to be counted with its first example"
+        files = next((f for f in map(self.fitting, _spellings(cell, self.own)) if f), [])
+        if len(files) > 1:
+            two = ' or '.join(sorted(files)[:2])
+            return None, f'image ambiguous: {cell[:80]} may be {two}', None
+        if not files:
+            return None, trouble, None
+        note = f'images have names that only nearly fit, such as {cell[:80]!r} for {files[0]}'
+        return *self.folder.find(files[0]), self.notes.setdefault('near', note)
+
+    def missing(
+        self,
+        cell: str,  # a name that no rule finds
+    ) -> str:
+        "A note to be counted, about the first that was missed: what was tried, and what is there"
+        if 'missing' not in self.notes:
+            names = sorted(n for n in self.known if n[:2] != '*/')
+            wanted = _ending.sub('', _plain_name(cell.replace('\\', '/')).rpartition('/')[2])
+            some = names[max(0, (at := bisect_left(names, wanted)) - 100) : at + 100]
+            near = difflib.get_close_matches(wanted, some, 1, 0)
+            near = (
+                f'the nearest name there is {self.known[near[0]][0]}' if near else 'it holds none'
+            )
+            tried = ' and '.join(repr(n[:80]) for n in _spellings(cell, self.own))
+            self.notes['missing'] = (
+                f'images are not in {self.own}/, such as {tried or repr(cell[:80])}, in whatever '
+                f'letter case and with any ending; {near}; --images DIR names another folder'
+            )
+        return self.notes['missing']
+
 # %% ../../nbs/data/04_images.ipynb #0edfa2d2
-def find_image(
-    value,  # a cell of the image column
-    folder: ImageFolder,  # where images are; None: there is no such folder
-) -> tuple:
-    "(path or address, bytes, trouble): one of them, or none for an empty cell"
-    if isinstance(value, (list, tuple, np.ndarray)):
-        value = next(iter(value), None)
-    if isinstance(value, dict):
-        value = value.get('bytes') or value.get('path')
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return (None, bytes(value), None) if len(value) else (None, None, 'image empty: 0 bytes')
-    name = (cell_text(value) or '').strip()
-    if not name:
-        return None, None, None
-    if is_address(name):
-        return clean_id(name), None, None
-    if folder is None:
-        return None, None, f'image missing: no folder of images for {name[:80]!r}'
-    path, trouble = folder.find(name)
-    return path, None, trouble
+_no_image = frozenset('nan none null n/a na #n/a <na> nil undefined - -- \\n []'.split())
+_base64 = re.compile(r'(data:[^,]*;base64,|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR))\s*(.*)', re.S)
+_bare = re.compile(r'(//|www\.)[\w-]+(\.[\w-]+)+/')
+_first = 'cells name several images, of which the first is used'
 
 
 def is_address(
@@ -320,3 +446,148 @@ def is_address(
 ) -> bool:
     "Whether an image is an address on the web"
     return isinstance(image, str) and image.startswith(('http://', 'https://'))
+
+
+def _first_item(value):
+    "The first of several; of an object what it holds or names"
+    if isinstance(value, (list, tuple, np.ndarray)):
+        value = next(iter(value), None)
+    if isinstance(value, dict):
+        value = next((value[k] for k in ('bytes', 'path', 'src', 'url') if value.get(k)), None)
+    return value
+
+
+def find_image(
+    value,  # a cell of the image column
+    folder: ImageFolder,  # where images are; None: there is no such folder
+) -> tuple:
+    "(path or address, bytes, trouble): at most one of them; and a note to be counted, or None"
+    if not isinstance(value, str):
+        value = _first_item(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        return (None, data, None, None) if data else (None, None, 'image empty: 0 bytes', None)
+    name = (cell_text(value) or '').strip()
+    if not name:
+        return None, None, None, None
+    if is_address(name):
+        first = first_of(name)
+        return clean_id(first), None, None, None if first == name else _first
+    path, trouble = folder.find(name) if folder else (None, 'image missing: no folder of images')
+    return (path, None, None, None) if path else _find_otherwise(name, folder, trouble)
+
+# %% ../../nbs/data/04_images.ipynb #3a5e23a2
+def _find_otherwise(name: str, folder: ImageFolder, trouble: str) -> tuple:
+    "As `find_image`, for a cell that is not the name of a file to the letter"
+    if name.lower() in _no_image:
+        return None, None, None, None
+    if (packed := _base64.match(name)) and (packed[1] or len(name) > 100):
+        try:
+            return None, base64.b64decode(packed[2]), None, None
+        except binascii.Error as e:
+            return None, None, f'not an image: base64 that cannot be read ({e})', None
+    if _bare.match(name):
+        return find_image('https://' + name.lstrip('/'), folder)
+    if trouble.startswith(('image empty', 'image truncated')):
+        return None, None, trouble, None
+    path, trouble, note = folder.near.find(name, trouble) if folder else (None, trouble, None)
+    if path or trouble.startswith('image ambiguous'):
+        return path, None, trouble, note
+    if (first := first_of(name)) != name:
+        path, data, trouble, note = find_image(first, folder)
+        return path, data, trouble, note if trouble else _first
+    return None, None, trouble, folder and folder.near.missing(name)
+
+# %% ../../nbs/data/04_images.ipynb #18ed5a06
+_named = re.compile(
+    r'((all|base|main|primary|product|featured)_?)?(image|img|picture|photo|thumbnail)s?'
+    r'(_?(url|link|src|path|file|file_?name|name|location)s?)?(_?0?1)?|file_?names?|path|ur[il]'
+)
+_general = ('file', 'path', 'ur', 'thumb')  # such names need names of images in their cells
+_id_names = ('id', 'sku', 'product_id', 'item_id', 'article_id')
+
+
+def _needs_no_folder(value) -> bool:
+    "Whether a cell holds an image or its address on the web"
+    value = _first_item(value)
+    if not isinstance(value, str):
+        return isinstance(value, bytes)
+    return is_address(first_of(value.strip())) or bool(_base64.match(value))
+
+
+def _names_image(value) -> bool:
+    "Whether a cell holds an image, its address or its file name"
+    name = first_of(cell_text(_first_item(value)) or '')
+    return _needs_no_folder(value) or bool(_ending.search(re.split(r'[?#]', name)[0]))
+
+
+def image_columns(
+    names: list,  # the columns of a table
+    rows: list,  # some of its rows, as dictionaries
+) -> list:
+    "The columns that hold images by their name and by most of their cells, the likeliest first"
+    found = {}
+    for column in names:
+        plain = re.sub(r'[\W_]+', '_', str(column)).strip('_').lower()
+        cells = [v for r in rows if cell_text(v := r.get(column))]
+        if cells and _named.fullmatch(plain):
+            fit, general = sum(map(_names_image, cells)), plain.startswith(_general)
+            if fit * 2 > len(cells) and not (general and all(map(is_address, cells))):
+                found[column] = general, plain.startswith('all')
+    return sorted(found, key=found.get)
+
+# %% ../../nbs/data/04_images.ipynb #0fdb218b
+def _share(folder: ImageFolder, cells: list) -> float:
+    "How many of the cells, of 1, name a file of the folder"
+    found = [find_image(v, folder) for v in cells]
+    return sum(bool(path and not is_address(path)) for path, *_ in found) / max(len(cells), 1)
+
+
+def _folder_beside(
+    place: Path,  # the folder of the table
+    cells: list,  # of the image column
+) -> ImageFolder:
+    "The folder that most of the names are in: the table's own or one in it; None where none is"
+    inner = (p for p in sorted(place.iterdir()) if p.is_dir() and p.name[0] != '.')
+    for folder in map(ImageFolder, (place, *list(inner)[:50])):
+        paths = [p for v in cells if isinstance(v, str) and (p := folder.find(v.strip())[0])]
+        if len(paths) * 2 > len(cells):
+            return ImageFolder(os.path.commonpath([os.path.dirname(p) for p in paths]))
+
+
+def table_images(
+    names: list,  # the columns of a table
+    sample,  # function that gives some of its rows, called where the names do not tell
+    roles: dict,  # the columns that were asked for
+    images=None,  # folder of images that was asked for
+    place=None,  # the folder of the table; None for a data frame
+) -> tuple:  # (roles with the columns of images, `ImageFolder` or None, notes)
+    "Where the images of a table are; raises `ProdclfError` for a folder that is not there"
+    asked, lower = roles.get('image'), {str(n).lower(): n for n in reversed(names)}
+    if asked in ('', 'none', False):
+        return roles, None, []
+    if images is not None and not os.path.isdir(os.path.expanduser(images)):
+        raise ProdclfError(
+            f'{images}: no such folder of images. Remedy: another --images, or --image none'
+        )
+    folder = images if images is not None else place and Path(place) / 'images'
+    folder = ImageFolder(folder) if folder and os.path.isdir(os.path.expanduser(folder)) else None
+    column = lower.get(str('image' if asked is None else asked).lower())
+    if (column is None and asked) or (column is not None and folder and 'path' not in lower):
+        return roles, folder, []
+    rows = sample()
+    likely = image_columns(names, rows)
+    if lower.get('path') in likely and roles.get('path') is None:
+        roles = roles | dict(path='category_path' if 'category_path' in lower else 'none')
+    likely = likely if column is None else [column]
+    ids = [lower[n] for n in _id_names if n in lower] if folder and column is None else []
+    notes = []
+    for name in likely + ids:
+        cells = [v for r in rows if cell_text(v := r.get(name))]
+        there = folder or (place and cells and _folder_beside(Path(place), cells)) or None
+        alone = any(map(_needs_no_folder, cells))
+        if column is not None or alone or (there and _share(there, cells) > 0.5):
+            return roles | dict(image=name), there, notes
+        if name in likely:
+            notes.append(f'{name} may name images and is not used (--image {name} --images DIR)')
+    return roles, folder, notes

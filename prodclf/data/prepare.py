@@ -9,9 +9,10 @@ __all__ = ['PrepareConfig', 'Job', 'prepare_part', 'plain_errors', 'file_stamps'
 # %% ../../nbs/data/09_prepare.ipynb #5e91f48a
 import errno, json, os, shutil, sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +32,7 @@ from prodclf.core import (
     usable_cores,
     write_json,
 )
-from .tables import quarantine_columns, quarantine_frame
+from .tables import category_notes, quarantine_columns, quarantine_frame
 from .images import ImageError, is_address, shrink
 from prodclf.data.dataset import (
     ProductDataset,
@@ -47,6 +48,7 @@ from .dedup import default_distance, perceptual_hash, same_groups, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
+    none_left,
     row_account,
     drop_images,
     join_readings,
@@ -288,7 +290,7 @@ def begin(self: PrepareRun) -> bool:  # whether there is something to do
                 'or another --out'
             ) from None
         try:
-            if run.is_file():
+            if run.is_file() and any(self.folder.glob('part-*.json')):  # else nothing is lost
                 self.check(json.loads(run.read_text(encoding='utf-8')))
             else:
                 write_json(run, dict(about=self.about, images=self.images))
@@ -476,7 +478,7 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     def total(key):
         return sum((Counter(e[key]) for e in entries), Counter())
 
-    parts = [e['part'] for e in entries]
+    parts, labels = [e['part'] for e in entries], dict(total('labels'))
     ends = np.cumsum([0] + [p['rows'] for p in parts])
     with plain_errors(run.out):
         rows, groups, duplicates = _join_groups(run.folder, parts, ends, distance)
@@ -487,19 +489,30 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
         _write_quarantine(run, [p['name'] for p in parts])
         joined = 'products joined the group of another with the same image or the same text'
         counts[joined] += len(rows)
+        named = category_notes(labels) if source.kind == 'table' else []
         write_manifest(
             run.out,
             placed,
             sum(e['rows'] for e in entries),
             dict(total('reasons')),
-            dict(total('labels')),
+            labels,
             source=source.kind,
             about=run.about,
             duplicates=duplicates,
-            notes=[*(f'{n:,} {what}' for what, n in counts.items() if n), *source.notes],
+            notes=[*(f'{n:,} {what}' for what, n in counts.items() if n), *source.notes, *named],
         )
 
 # %% ../../nbs/data/09_prepare.ipynb #c86c99a3
+def _require_products(run: PrepareRun, entries, name: str):
+    "Raise where no row became a product; the folder is left as it was, for another attempt"
+    reasons = sum((Counter(e['reasons']) for e in entries), Counter())
+    if reasons and not any(e['part']['rows'] for e in entries):
+        shutil.rmtree(run.folder)
+        with suppress(OSError):
+            run.out.rmdir()  # it may hold what is not ours
+        raise none_left(name, sum(reasons.values()), reasons)
+
+
 def prepare(
     path,  # a folder or a file; see `open_source`
     /,  # (`path=` may name a column of a table)
@@ -541,6 +554,7 @@ def prepare(
             for entry in runner(jobs, run.folder, config, folder):
                 entries[entry['part']['name']] = entry
                 bar.update(entry['rows'])
+        _require_products(run, entries.values(), source.name)
         _close(run, [entries[name] for name in sorted(entries)], source, config.distance)
     finally:
         run.lock.release()
@@ -587,10 +601,10 @@ def open_products(
         return ProductDataset(data)
     config = replace(config, **{k: given.pop(k) for k in asdict(config) if k in given})
     source = open_source(data, **{k: v for k, v in given.items() if k != 'limit'})
-    images = os.walk(source.folder.path) if source.folder else ()
-    files = sorted(Path(folder) / name for folder, _, names in images for name in names)
-    files = [Path(f).resolve() for f in (*source.files, *files) if Path(f).is_file()]
-    key = digest(__version__, file_stamps(files), asdict(config), given)
+    files = [*source.files, *(source.folder.files() if source.folder else ())]
+    files = [Path(f).resolve() for f in files if Path(f).is_file()]
+    able = [__version__, bool(find_spec('pillow_heif'))]  # with it, more images can be read
+    key = digest(able, file_stamps(files), asdict(config), given)
     folder = Path(cache or cache_folder('catalogs')) / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):

@@ -6,9 +6,9 @@
 __all__ = ['cluster', 'ray_runner', 'RayActor', 'on_cluster']
 
 # %% ../../nbs/data/11_ray.ipynb #6ef52972
-import logging, json, os, pickle, socket, sys, threading, time
+import json, logging, os, pickle, platform, socket, sys, threading, time
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 from ..core import ProdclfError, need
@@ -37,7 +37,7 @@ def _counted(
         raise
     Path(file).unlink(missing_ok=True)
 
-
+# %% ../../nbs/data/11_ray.ipynb #873fc3b8
 def _make_packed(
     packed: bytes,  # a pickled (`Job`, where its images are)
     work,  # folder of unfinished parts, on shared storage
@@ -54,7 +54,7 @@ def _check_shared(file):
     "Raise when this machine does not see a file that is there"
     if not Path(file).is_file():
         raise ProdclfError(
-            f'{os.uname().nodename if hasattr(os, "uname") else "a machine"} does not see {file}. '
+            f'{platform.node()} does not see {file}. '
             'Remedy: put the folder on storage that all machines see under the same path'
         )
 
@@ -87,6 +87,33 @@ def _no_cluster(address, e) -> ProdclfError:
     )
 
 # %% ../../nbs/data/11_ray.ipynb #087d045f
+_environment = dict(  # no report of use, no surprises, few logs
+    RAY_USAGE_STATS_ENABLED='0',
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO='0',
+    RAY_DEDUP_LOGS_SKIP_REGEX='.',
+    RAY_DISABLE_IMPORT_WARNING='1',
+)
+
+
+@contextmanager
+def _quiet_data(data):
+    "Within the block Ray Data shows no bars, writes no logs and makes a task of each row"
+    context, log = data.DataContext.get_current(), logging.getLogger('ray.data')
+    wanted = dict(
+        enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1
+    )
+    before, level = {k: getattr(context, k) for k in wanted if hasattr(context, k)}, log.level
+    log.setLevel(logging.CRITICAL)
+    for k in before:
+        setattr(context, k, wanted[k])
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for k, v in before.items():
+            setattr(context, k, v)
+
+# %% ../../nbs/data/11_ray.ipynb #3dd1df97
 @contextmanager
 def cluster(
     # HOST:PORT of the head, or 'auto'; None: $RAY_ADDRESS, else Ray on this machine alone
@@ -94,60 +121,34 @@ def cluster(
     workers: int = None,  # processes, where Ray is started here
 ):  # Ray
     "Connect to Ray, quietly; raises `ProdclfError` when it is not installed or does not answer"
-    for name, value in dict(
-        RAY_USAGE_STATS_ENABLED='0',
-        RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO='0',
-        RAY_DEDUP_LOGS_SKIP_REGEX='.',
-        RAY_DISABLE_IMPORT_WARNING='1',
-    ).items():
+    for name, value in _environment.items():
         os.environ.setdefault(name, value)
     ray, data = need('ray'), need('ray.data')
     mine, address = not ray.is_initialized(), address or os.environ.get('RAY_ADDRESS')
-    log, level = logging.getLogger('ray.data'), logging.getLogger('ray.data').level
     if mine and address:
         _check_address(address)
+    alone = {} if address else dict(num_cpus=workers, include_dashboard=False)
     try:
         if mine:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **({} if address else dict(num_cpus=workers, include_dashboard=False)),
-            )
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **alone)
     except (Exception, SystemExit) as e:
         raise _no_cluster(address, e) from None
-    context = data.DataContext.get_current()
-    wanted = dict(
-        enable_progress_bars=False, print_on_execution_start=False, target_max_block_size=1
-    )  # one row, one task
-    before = {k: getattr(context, k) for k in wanted if hasattr(context, k)}
-    log.setLevel(logging.CRITICAL)
-    for k in before:
-        setattr(context, k, wanted[k])
     try:
-        yield ray
+        with _quiet_data(data):
+            yield ray
     finally:
-        log.setLevel(level)
-        for k, v in before.items():
-            setattr(context, k, v)
         if mine:
             ray.shutdown()
 
 # %% ../../nbs/data/11_ray.ipynb #0d6c96c2
+_compared = ('prodclf', 'numpy', 'pandas', 'pyarrow', 'pillow')
+
+
 def _machine_state(file) -> dict:
     "What a machine sees: asked of each before the work begins"
-
-    def found(name):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
-    return dict(
-        machine=os.uname().nodename if hasattr(os, 'uname') else '',
-        sees=Path(file).is_file(),
-        versions={n: found(n) for n in ('prodclf', 'numpy', 'pandas', 'pyarrow', 'pillow')},
-    )
+    found = {d.name: d.version for d in distributions() if d.name in _compared}
+    seen = Path(file).is_file()
+    return dict(machine=platform.node(), sees=seen, versions={n: found.get(n) for n in _compared})
 
 
 def _check_machines(
@@ -172,7 +173,7 @@ def _check_machines(
                 f"{s['machine']} has {', '.join(other)}. Remedy: the same versions on every machine"
             )
 
-
+# %% ../../nbs/data/11_ray.ipynb #4fb04cf6
 def _ask_machines(ray, file):
     "Ask every machine that is there"
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
@@ -209,7 +210,7 @@ def _as_value(
             'command with --engine local shows where; finished parts are kept',
         )
 
-
+# %% ../../nbs/data/11_ray.ipynb #8e1c9275
 def _drain(
     get,  # gives the next (number, job), or None when there are no more
 ):  # yields rows
@@ -337,7 +338,7 @@ class RayActor:
                 self.made = self.make(*self.args)
             return self.made(*job)
 
-
+# %% ../../nbs/data/11_ray.ipynb #d1637a09
 def on_cluster(
     jobs: list,  # lists of plain values
     make,  # class whose objects are called with a job; what they return, JSON can hold

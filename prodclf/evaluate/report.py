@@ -7,10 +7,15 @@ __all__ = ['write_report']
 
 # %% ../../nbs/evaluate/05_report.ipynb #ab6aa6ba
 import base64, datetime, io, platform, re
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
 
 import numpy as np, pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 
 from ..core import ProdclfError, atomic_path
 from . import plots
@@ -28,11 +33,7 @@ from .metrics import check_codes, check_proba, compare_paired
 
 # %% ../../nbs/evaluate/05_report.ipynb #8320934e
 def _svg(draw, *args, size, name, **options) -> str:
-    "One picture as SVG in the page's colors, always the same bytes"
-    from markupsafe import Markup, escape
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
+    "One chart as SVG in the page's colors, always the same bytes"
     out = io.StringIO()
     with plots.house_style(), rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}):
         figure = Figure(figsize=size, layout='constrained', dpi=72)
@@ -48,9 +49,7 @@ def _svg(draw, *args, size, name, **options) -> str:
 
 
 def _figure(draw, *args, size, name, few=None, **options) -> str:
-    "The picture for a desk and for a telephone, where it names `few` things"
-    from markupsafe import Markup
-
+    "The chart for a desk and for a telephone, where it names `few` things"
     wide = _svg(draw, *args, size=size, name=name, **options)
     small = (3.7, min(size[1], 3.7 + size[1] / 8))
     narrow = _svg(draw, *args, size=small, name=name, **options | (dict(k=few) if few else {}))
@@ -65,27 +64,20 @@ def _line(text, width: int = 90) -> str:
 class _Tested:
     "The test products, what every model predicted of them, and which model the report is about"
 
-    def __init__(self, results, products, y, probabilities, classes, main=None, total=None):
+    def __init__(self, results, products, y, probabilities, classes, total=None):
         (self.y,), self.classes = check_codes(y), list(classes)
         self.products = products.reset_index(drop=True)
         self.results = sorted(results, key=lambda r: -np.nan_to_num(r.get('accuracy') or 0))
         found = {m: np.asarray(p) for m, p in probabilities.items()}
-        whole = {m: p for m, p in found.items() if p.ndim == 2}
         for m, p in found.items():
-            fits = p.shape[1:] in ((), (len(self.classes),))
-            if {len(p), len(products)} != {len(y)} or not fits:
-                raise ProdclfError(
-                    f'{m}: {p.shape} predictions for {len(products)} products with {len(y)} labels '
-                    f'in {len(self.classes)} categories. Remedy: pass the rows of the test table, '
-                    'in its order'
-                )
+            self._check(m, p)
+        whole = {m: p for m, p in found.items() if p.ndim == 2}
         self.predictions = {m: p.argmax(1) if m in whole else p for m, p in found.items()}
         right = {m: np.mean(self.predictions[m] == self.y) for m in whole}
-        main = main or ('fused' if 'fused' in whole else max(right, key=right.get, default=None))
-        if main not in whole:
+        main = 'fused' if 'fused' in whole else max(right, key=right.get, default=None)
+        if main is None:
             raise ProdclfError(
-                f'a report needs the probabilities (N, C) of the model {main}. Remedy: choose '
-                f'among {", ".join(whole) or "models that give probabilities"}'
+                'a report needs the probabilities (N, C) of a model. Remedy: not codes alone'
             )
         self.row = next((r for r in self.results if r['model'] == main), None)
         if self.row is None:
@@ -97,14 +89,24 @@ class _Tested:
         self.views = {m: self.predictions[m] for m in (*few, main)}
         self.groups = self.products['group'] if 'group' in products else None
 
-    def photo(self, i) -> tuple:
-        "A data URI and None, or None and the reason why there is none"
-        image = plots.small_image(self.products['image'].iloc[i], 144)
-        if isinstance(image, str):
-            return None, image
-        out = io.BytesIO()
-        image.save(out, 'JPEG', quality=60, optimize=True)
-        return 'data:image/jpeg;base64,' + base64.b64encode(out.getvalue()).decode(), None
+    def _check(self, m, p):
+        n = len(self.y)
+        if {len(p), len(self.products)} != {n} or p.shape[1:] not in ((), (len(self.classes),)):
+            raise ProdclfError(
+                f'{m}: {p.shape} predictions for {len(self.products)} products with {n} labels in '
+                f'{len(self.classes)} categories. Remedy: pass the rows of the test table, in its '
+                'order'
+            )
+
+# %% ../../nbs/evaluate/05_report.ipynb #335dbfc5
+def _photo(products: pd.DataFrame, i: int) -> tuple:
+    "A data URI and None, or None and the reason why there is none"
+    image = plots.small_image(products['image'].iloc[i], 144)
+    if isinstance(image, str):
+        return None, image
+    out = io.BytesIO()
+    image.save(out, 'JPEG', quality=60, optimize=True)
+    return 'data:image/jpeg;base64,' + base64.b64encode(out.getvalue()).decode(), None
 
 # %% ../../nbs/evaluate/05_report.ipynb #7daecc83
 def _percent(x, digits: int = 1) -> str:
@@ -163,17 +165,14 @@ def _known(rows) -> dict:  # key -> heading
 def _confusion(t: _Tested, most: int = 6, examples: int = 3) -> dict:
     "How many errors there are, of how many kinds, and the most frequent kinds with examples"
     table = confused_pairs(t.y, t.pred)
-    top, wrong = (
-        table[table['count'] >= min(2, table['count'].max())].head(most),
-        table['count'].sum(),
-    )
+    top = table[table['count'] >= min(2, table['count'].max())].head(most)
+    wrong, kinds = table['count'].sum(), len(table)
     pairs = top.to_dict('records')
     for r in pairs:
         rows = np.flatnonzero((t.y == r['true']) & (t.pred == r['predicted']))
         r['rows'] = rows[np.argsort(-t.sure[rows], kind='stable')][:examples].tolist()
-    return dict(
-        wrong=wrong, kinds=len(table), share=top['count'].sum() / max(wrong, 1), pairs=pairs
-    )
+    share = top['count'].sum() / max(wrong, 1)
+    return dict(wrong=wrong, kinds=kinds, share=share, pairs=pairs)
 
 # %% ../../nbs/evaluate/05_report.ipynb #9b5564ce
 _stories = dict(
@@ -213,9 +212,8 @@ def _departments(t: _Tested) -> tuple:
 def _account(data) -> dict:
     """The account of the rows (`data`: rows, quarantine, splits, any of them), None where nothing
     is known; raises `ProdclfError` when rows in are not rows used plus rows set aside"""
-    data = dict(data or {})
-    lost, splits = data.get('quarantine'), dict(data.get('splits') or {})
-    lost = dict(lost.reason.value_counts() if isinstance(lost, pd.DataFrame) else lost or {})
+    data = data or {}
+    lost, splits = (data.get(k) or {} for k in ('quarantine', 'splits'))
     parts, out = sum(splits.values()), sum(lost.values())
     rows = data.get('rows', parts + out)
     if splits and rows != parts + out:
@@ -226,63 +224,81 @@ def _account(data) -> dict:
     return dict(rows=rows, used=rows - out, lost=lost, splits=splits) if rows else None
 
 # %% ../../nbs/evaluate/05_report.ipynb #cc79e2bf
-def _charts(t: _Tested, keys, curves=None, train_sizes=None) -> dict:
-    "All pictures of the page by name"
-    seen, rows = len(set(t.y.tolist())), len(t.results)
-    n = min(seen, 12)
-    figures = dict(
-        confusion=(plots.plot_confusion, t.y, t.pred, t.classes),
-        groups=(plots.plot_departments, t.y, t.views, keys),
-    )
-    sizes = dict(confusion=(4.2 + 0.42 * n, 1.9 + 0.36 * n), results=(8.4, 1.0 + 0.38 * rows))
-    sizes |= dict(groups=(8.4, 1.3 + 0.33 * min(len(set(keys)), 15)), views=(7.2, 5.8))
-    names, options = dict(confusion='Confusion', groups='Accuracy by group'), {}
+def _charts(t: _Tested, keys, train_sizes=None) -> dict:
+    "All charts of test products by name, each as SVG"
+    seen, rows, views = len(set(t.y.tolist())), len(t.results), list(t.views.values())
+    n, groups = min(seen, 12), min(len(set(keys)), 15)
+    charts = {}
+
+    def add(key, name, size, few, draw, *args, **options):
+        charts[key] = _figure(draw, *args, size=size, name=name, few=few, **options)
+
     if rows > 1:
-        figures['results'], names['results'] = (plots.plot_results, t.results), 'Every model'
-    if len(t.views) == 3:
-        figures['views'] = plots.plot_text_or_image, t.y, *t.views.values(), t.classes
-        names['views'] = 'Text or image, by category'
+        add('results', 'Every model', (8.4, 1.0 + 0.38 * rows), None, plots.plot_results, t.results)
+    size = 4.2 + 0.42 * n, 1.9 + 0.36 * n
+    add('confusion', 'Confusion', size, 6, plots.plot_confusion, t.y, t.pred, t.classes)
+    size, name = (8.4, 1.3 + 0.33 * groups), 'Accuracy by group'
+    add('groups', name, size, 12, plots.plot_departments, t.y, t.views, keys)
+    if len(views) == 3:
+        about, name = (t.y, *views, t.classes), 'Text or image, by category'
+        add('views', name, (7.2, 5.8), 7, plots.plot_text_or_image, *about)
     if seen >= 8:
-        figures['tail'], names['tail'] = (plots.plot_long_tail, t.y, t.pred, t.classes), 'Long tail'
-        options['tail'] = dict(sizes=train_sizes)
-    few = dict(confusion=6, groups=12, views=7, tail=4)
-    charts = {
-        k: _figure(
-            *figure,
-            size=sizes.get(k, (8.4, 3.6)),
-            name=names[k],
-            few=few.get(k),
-            **options.get(k, {}),
-        )
-        for k, figure in figures.items()
-    }
+        about = t.y, t.pred, t.classes, train_sizes
+        add('tail', 'Long tail', (8.4, 3.6), 4, plots.plot_long_tail, *about)
     diagram = plots.plot_reliability, t.y, t.proba
     charts['reliability'] = _svg(*diagram, size=(4.4, 4.2), name='Reliability diagram')
-    curves = {'': curves} if isinstance(curves, pd.DataFrame) else curves or {}
-    curves = {m: c for m, c in curves.items() if c is not None and len(c)}
-    shared = set.intersection(*({*c} for c in curves.values())) if curves else set()
-    draw, charts['learning'] = plots.plot_learning_curve, []
-    for what, column in (('loss', 'valid_loss'), ('accuracy', 'accuracy')):
-        if column in shared:
-            svg = _svg(draw, curves, what, size=(4.6, 3.1), name=f'{what} by epoch')
-            charts['learning'].append(svg)
     return charts
 
 
+def _learning(curves: dict) -> list:
+    "Charts of loss and of accuracy by epoch, where all models have them"
+    curves = {m: c for m, c in (curves or {}).items() if c is not None and len(c)}
+    draw, wanted = plots.plot_learning_curve, dict(loss='valid_loss', accuracy='accuracy')
+    return [
+        _svg(draw, curves, what, size=(4.6, 3.1), name=f'{what} by epoch')
+        for what, column in wanted.items()
+        if curves and all(column in c for c in curves.values())
+    ]
+
+# %% ../../nbs/evaluate/05_report.ipynb #7c835e3c
 _packages = 'prodclf numpy pandas scikit-learn torch torchvision transformers fastai timm'.split()
 
 
 def _versions() -> dict:
     "Of Python and the installed packages"
-    found = {'python': platform.python_version()}
-    for name in _packages:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            pass
-    return found
+    found = {d.name: d.version for d in distributions() if d.name in _packages}
+    return {'python': platform.python_version()} | found
 
 # %% ../../nbs/evaluate/05_report.ipynb #2629ecee
+def _page(values: dict) -> str:
+    "The page, every value escaped"
+    pages = Environment(
+        loader=PackageLoader('prodclf'),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= dict(percent=_percent, line=_line, display_name=plots.display_name)
+    return pages.get_template('report.html.j2').render(values)
+
+
+def _sections(t: _Tested) -> dict:
+    "What the page shows of the test products"
+    return dict(
+        t=t,
+        headline=_headline(t),
+        lead=_against(t),
+        columns=_known(t.results),
+        views=_views(t),
+        confusion=_confusion(t),
+        thresholds=threshold_table(t.y, t.proba, groups=t.groups),
+        surest=sure_and_wrong(t.y, t.proba, 12).tolist(),
+        categories=category_table(t.y, t.pred, t.classes),
+        photo=partial(_photo, t.products),
+    )
+
+# %% ../../nbs/evaluate/05_report.ipynb #3bfbf5b4
 def write_report(
     file,  # the HTML file to write, or a folder that gets a report.html
     results,  # rows of metrics.json, one per model; accuracy and others may have _low and _high
@@ -292,54 +308,31 @@ def write_report(
     probabilities: dict,  # model -> (N, C) probabilities, or (N,) predicted codes
     classes,  # (C,) category names
     curves=None,  # model -> data frame (epoch, train_loss, valid_loss, accuracy)
-    data=None,  # dict(rows=, quarantine=data frame or {reason: count}, splits={'train': n, ...})
+    data=None,  # dict(rows=, quarantine={reason: count}, splits={'train': n, ...})
     run=None,  # dict(command=, seed=, ...): how to get the same again
     notes=(),  # sentences about the data: the quarantine's summary, the split's report
     train_sizes=None,  # (C,) training products per category
-    main: str = None,  # the model the report is about; default 'fused', else the most accurate one
-    title: str = 'A product classifier, measured',  # of the page
     choice: str = '',  # what `auto` chose and why
     total: int = None,  # products behind `results`, where `products` is a sample
-    examples: int = 6,  # products shown per case
 ) -> Path:
     """Write the report of a training run or an evaluation as one self-contained HTML file and
     return its path; raises `ProdclfError` when the inputs disagree"""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    t = _Tested(results, products, y, probabilities, classes, main, total)
+    t = _Tested(results, products, y, probabilities, classes, total)
     by, keys = _departments(t)
-    values = dict(
-        t=t,
+    more = dict(
         by=by,
-        title=title,
-        headline=_headline(t),
-        lead=_against(t),
         choice=choice,
-        columns=_known(t.results),
-        charts=_charts(t, keys, curves, train_sizes),
-        views=_views(t, examples),
-        confusion=_confusion(t, examples=-(-examples // 2)),
-        thresholds=threshold_table(t.y, t.proba, groups=t.groups),
-        surest=sure_and_wrong(t.y, t.proba, 2 * examples).tolist(),
+        charts=_charts(t, keys, train_sizes),
+        learning=_learning(curves),
         departments=accuracy_by(keys, t.y, t.views),
-        categories=category_table(t.y, t.pred, t.classes),
         data=_account(data),
         notes=notes,
-        run=dict(run or {}),
+        run=run or {},
         versions=_versions(),
         written=datetime.date.today().isoformat(),
     )
-    pages = Environment(
-        loader=PackageLoader('prodclf'),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= dict(percent=_percent, line=_line, display_name=plots.display_name)
-    file = Path(file)
+    page, file = _page(_sections(t) | more), Path(file)
     file = file if file.suffix.lower() in ('.html', '.htm') else file / 'report.html'
     with atomic_path(file) as p:
-        page = pages.get_template('report.html.j2').render(values)
         p.write_text(page, encoding='utf-8', errors='replace')
     return file

@@ -6,9 +6,9 @@
 __all__ = ['forms', 'Written', 'write_generated']
 
 # %% ../../nbs/sample/05_generated.ipynb #fa651fc9
-import csv, gzip, io, json, re
+import csv, gzip, io, json
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
@@ -18,260 +18,178 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import ProdclfError, atomic_path, process_map, progress, rng
-from .invented import Block, Painter, Vocabulary, block_rows, draw_block, tree
+from .invented import Block, Leaf, Painter, Vocabulary, block_rows, draw_block, tree
 
-# %% ../../nbs/sample/05_generated.ipynb #4475d887
+# %% ../../nbs/sample/05_generated.ipynb #593eef9d
+class _Product(NamedTuple):
+    "One row of a block, as plain values"
+
+    number: int
+    leaf: Leaf
+    title: str
+    features: str
+    description: str
+    shown: bool
+    stars: int
+    ratings: int
+
+    @property
+    def id(self) -> str:
+        return f'B{self.number:09d}'
+
+    @property
+    def text(self) -> str:
+        return f'{self.features}. {self.description}' if self.features else self.description
+
+
+def _products(block: Block, leaves: list) -> list:
+    "The rows of a block"
+    names = 'label title features description shown stars ratings'.split()
+    rows = zip(*(getattr(block, name).tolist() for name in names))
+    numbered = enumerate(rows, block.start)
+    return [_Product(i, leaves[label], *rest) for i, (label, *rest) in numbered]
+
+
+def _image_file(number: int, form: str) -> tuple:
+    "The name of a product's image and its path below the folder of images"
+    digits = f'{number:09d}'
+    name = digits.rjust(11, 'x')[::-1] if form == 'abo' else digits
+    return name, f'{name[: 2 if form == "abo" else 6]}/{name}.jpg'
+
+# %% ../../nbs/sample/05_generated.ipynb #8374929c
+def _review(p: _Product) -> dict:
+    "An item of Amazon Reviews 2023, which has addresses for images"
+    url = f'https://img.example/I/{p.number:09d}._AC_'
+    image = dict(thumb=f'{url}US40_.jpg', large=f'{url}.jpg', variant='MAIN', hi_res=None)
+    return dict(
+        main_category=p.leaf.department,
+        title=p.title or None,
+        average_rating=p.stars / 10,
+        rating_number=p.ratings,
+        features=[p.features] if p.features else [],
+        description=[p.description] if p.description else [],
+        price=None,
+        images=[image] if p.shown else [],
+        videos=[],
+        store='Invented',
+        categories=p.leaf.path,
+        details=dict(Department=p.leaf.department),
+        parent_asin=p.id,
+        bought_together=None,
+    )
+
+# %% ../../nbs/sample/05_generated.ipynb #991daa47
+def _in_english(text: str) -> list:
+    return [dict(language_tag='en_US', value=text)] if text else []
+
+
+def _listing(p: _Product) -> dict:
+    "A listing of Amazon Berkeley Objects"
+    return dict(
+        brand=_in_english('Invented'),
+        bullet_point=_in_english(p.text),
+        color=_in_english('Multicolor'),
+        item_id=p.id,
+        item_name=_in_english(p.title),
+        main_image_id=_image_file(p.number, 'abo')[0] if p.shown else None,
+        other_image_id=[],
+        node=[dict(node_id=1000, node_name='/'.join(['/Categories', *p.leaf.path]))],
+        product_type=[dict(value=p.leaf.name.upper().replace(' ', '_'))],
+        domain_name='amazon.com',
+        marketplace='Amazon',
+        country='US',
+    )
+
+
+def _table_row(p: _Product) -> dict:
+    "A row of a table whose images are files"
+    return dict(
+        id=p.id,
+        title=p.title,
+        description=p.text,
+        category=p.leaf.name,
+        category_path=' > '.join(p.leaf.path),
+        image=_image_file(p.number, 'csv')[1] if p.shown else '',
+    )
+
+# %% ../../nbs/sample/05_generated.ipynb #544952b2
 class _Form(NamedTuple):
-    "How a source writes a product; '@name@' is filled in"
+    "How a source writes its products"
 
-    row: object  # a dict for JSON Lines, a list for CSV, None for Parquet
+    record: object  # function of a `_Product` -> dict
     file: str  # name of a file, with its number
     reasons: dict  # faults that make the reader refuse a row, with its reason
-    title: str = 'title'  # what its fields are called
-    text: str = 'description'
-    id: str = 'id'
+    id: str  # the field of the id
+    text: str  # a field with text
+    label: tuple  # the fields that name the category
     files: bool = True  # whether images are files
 
 
-_fields = ['id', 'title', 'description', 'category', 'category_path', 'image']
 _always = {
     'duplicate id': 'duplicate id',
     'no label': 'no label',
     'no words': 'neither text nor image',
 }
 _broken = {'broken line': 'malformed row'}
-_json = _broken | {'wrong type': 'wrong type', 'missing id': 'missing field'}
-_review = dict(
-    main_category='@department@',
-    title='@title@',
-    average_rating='@stars@',
-    rating_number='@ratings@',
-    features='@features@',
-    description='@description@',
-    price=None,
-    images='@images@',
-    videos=[],
-    store='Invented',
-    categories='@path@',
-    details=dict(Department='@department@'),
-    parent_asin='@id@',
-    bought_together=None,
-)
-_listing = dict(
-    brand=[dict(language_tag='en_US', value='Invented')],
-    bullet_point='@bullets@',
-    color=[dict(language_tag='en_US', value='Multicolor')],
-    item_id='@id@',
-    item_name='@title@',
-    main_image_id='@image@',
-    other_image_id=[],
-    node=[dict(node_id=1000, node_name='@path@')],
-    product_type=[dict(value='@label@')],
-    domain_name='amazon.com',
-    marketplace='Amazon',
-    country='US',
-)
-
-# %% ../../nbs/sample/05_generated.ipynb #79091bf0
-_names = dict(title='item_name', text='bullet_point', id='item_id')
-_listings, _lines = 'listings/metadata/listings_{}.json', 'meta_Generated_{}.jsonl'
+_json = _broken | {'wrong type': 'wrong type', 'missing id': 'missing field'} | _always
+_listings, _items = 'listings/metadata/listings_{}.json', 'meta_Generated_{}.jsonl'
+_kind, _node = ('main_category', 'categories'), ('node', 'product_type')
 forms = {
-    'amazon-reviews': _Form(_review, _lines, _json | _always, id='parent_asin', files=False),
-    'abo': _Form(_listing, _listings, _json | _always, **_names),
-    'csv': _Form(_fields, 'products.csv', _broken | _always),
-    'parquet': _Form(None, 'products.parquet', _always),
+    'amazon-reviews': _Form(_review, _items, _json, 'parent_asin', 'description', _kind, False),
+    'abo': _Form(_listing, _listings, _json, 'item_id', 'bullet_point', _node),
+    'csv': _Form(_table_row, 'products.csv', _broken | _always, 'id', 'description', ('category',)),
 }
-_missing_files = {'missing picture': 'image missing', 'empty picture': 'image empty'}
-_bad_pictures = ['truncated picture', 'not a picture']  # only seen by whoever opens the file
+
+# %% ../../nbs/sample/05_generated.ipynb #0afa917b
+_missing_files = {'missing image': 'image missing', 'empty image': 'image empty'}
+_bad_images = ['truncated image', 'not an image']  # only seen by whoever opens the file
 _kept = ['HTML in text', 'entities in text', 'control characters', 'missing title']
 
-# %% ../../nbs/sample/05_generated.ipynb #521e2192
-def _join(*parts):
-    import pyarrow.compute as pc
 
-    return pc.binary_join_element_wise(*parts, '')
-
-
-def _columns(block: Block, form: str, leaves: list) -> dict:  # name -> (n,) arrow strings
-    "What a block has at the marks of a form"
-    import pyarrow as pa, pyarrow.compute as pc
-
-    number = pa.array(np.arange(block.start, block.start + len(block.label)))
-    digits = pc.utf8_lpad(number.cast('string'), 9, '0')
-    listing = form == 'abo'
-    name = pc.utf8_reverse(pc.utf8_lpad(digits, 11, 'x')) if listing else digits
-    file = _join(pc.utf8_slice_codeunits(name, 0, 2 if listing else 6), '/', name, '.jpg')
-    stars = pa.array([f'{s / 10}' for s in range(51)]).take(pa.array(block.stars))
-    ratings = pa.array(block.ratings).cast('string')
-    out = dict(id=_join('B', digits), title=block.title, file=file, name=name)
-    return out | _marks[form](block, out, leaves) | dict(stars=stars, ratings=ratings)
-
-
-def _per_class(block, leaves, write):
-    "(n,) arrow strings: what `write` makes of each row's category"
-    import pyarrow as pa
-
-    return pa.array([write(leaf) for leaf in leaves]).take(pa.array(block.label))
-
-
-def _some(text, filled, empty):
-    "`filled` where there is a text, else `empty`"
-    import pyarrow.compute as pc
-
-    return pc.if_else(pc.not_equal(text, ''), filled, empty)
-
-
-def _told(block):
-    "Features and description as one text"
-    both = _join(block.features, '. ', block.description)
-    return _some(block.features, both, block.description)
-
-# %% ../../nbs/sample/05_generated.ipynb #d434f59d
-def _table_marks(block, out, leaves, absent=''):
-    import pyarrow as pa, pyarrow.compute as pc
-
-    return dict(
-        description=_told(block),
-        category=_per_class(block, leaves, lambda l: l.name),
-        category_path=_per_class(block, leaves, lambda l: ' > '.join(l.path)),
-        image=pc.if_else(pa.array(block.shown), out['file'], pa.scalar(absent, 'string')),
-    )
-
-
-def _review_marks(block, out, leaves):
-    import pyarrow as pa, pyarrow.compute as pc
-
-    host, end = 'https://img.example/I/', '._AC_.jpg", "variant": "MAIN", "hi_res": null}]'
-    start, large = f'[{{"thumb": "{host}', f'._AC_US40_.jpg", "large": "{host}'
-    images = _join(start, out['name'], large, out['name'], end)
-    texts = {k: getattr(block, k) for k in ('features', 'description')}
-    return dict(
-        {k: _some(text, _join('["', text, '"]'), '[]') for k, text in texts.items()},
-        title=_join('"', out['title'], '"'),
-        id=_join('"', out['id'], '"'),
-        images=pc.if_else(pa.array(block.shown), images, '[]'),
-        department=_per_class(block, leaves, lambda l: json.dumps(l.department)),
-        path=_per_class(block, leaves, lambda l: json.dumps(l.path)),
-    )
-
-
-def _listing_marks(block, out, leaves):
-    import pyarrow as pa, pyarrow.compute as pc
-
-    told, image = _told(block), _join('"', out['name'], '"')
-    title, bullets = (
-        _join('[{"language_tag": "en_US", "value": "', text, '"}]') for text in (out['title'], told)
-    )
-    kind = [json.dumps(l.name.upper().replace(' ', '_')) for l in leaves]
-    return dict(
-        title=title,
-        id=_join('"', out['id'], '"'),
-        bullets=_some(told, bullets, '[]'),
-        image=pc.if_else(pa.array(block.shown), image, 'null'),
-        label=pa.array(kind).take(pa.array(block.label)),
-        path=_per_class(block, leaves, lambda l: json.dumps('/'.join(['/Categories', *l.path]))),
-    )
-
-
-_marks = {
-    'amazon-reviews': _review_marks,
-    'abo': _listing_marks,
-    'csv': _table_marks,
-    'parquet': lambda *given: _table_marks(*given, absent=None),
-}
-
-
-def _rows(form: str, columns: dict):
-    "(n,) arrow strings, each with its line end, as they stand in the file; a table for Parquet"
-    import pyarrow as pa
-
-    row = forms[form].row
-    if row is None:
-        return pa.table({name: columns[name] for name in _fields})
-    quoted = ','.join(f'"@{name}@"' for name in row) if form == 'csv' else json.dumps(row)
-    parts = re.split(r'@(\w+)@' if form == 'csv' else r'"@(\w+)@"', quoted + '\n')
-    return _join(*(columns[p] if i % 2 else p for i, p in enumerate(parts)))
-
-# %% ../../nbs/sample/05_generated.ipynb #4e65f31b
 def _faults(block: Block, form: str, seed: int, dirt: float) -> dict:  # row of the block -> fault
     "Which rows have which fault"
     draw, place = rng(seed, 'dirt', block.start), np.arange(len(block.label)) % 64
     hit = draw.random(block_rows)[: len(place)] < dirt
     kinds, chance = [*forms[form].reasons, *_kept], draw.random(block_rows)
-    with_file = [*kinds, *_missing_files, *_bad_pictures] if forms[form].files else kinds
+    with_file = [*kinds, *_missing_files, *_bad_images] if forms[form].files else kinds
     choices = {int(r): with_file if block.shown[r] else kinds for r in np.flatnonzero(hit)}
     clean = (place == 0) | (place >= 62)
     return {r: k[int(chance[r] * len(k))] for r, k in choices.items() if not clean[r]}
 
-
-_blanks = {  # the fields that a fault empties
-    'no words': ('features', 'images', 'image', 'main_image_id'),
-    'no label': ('main_category', 'categories', 'node', 'product_type', 'category'),
-}
-
-
-def _spoil(record: dict, fault: str, form: str, title: str, told: str, first: str):
-    """Give a product a fault, in place: `title` and `told` are its texts, `first` is the id of an
-    earlier product"""
-    f, told, empty = forms[form], told or title, '' if form == 'csv' else None
-    texts = {
-        'HTML in text': (f'<b>{title}</b>', f'<p>{told}</p><br/>'),
-        'entities in text': (f'{title} &amp;amp; caf&eacute; &#8482;',),
-        'control characters': (title.replace(' ', ' \x07\u200b', 1), told + '\x1b \u202e'),
-        'missing title': (None, told),
-        'no words': (None, None),
+# %% ../../nbs/sample/05_generated.ipynb #1360960f
+def _spoiled(p: _Product, fault: str) -> _Product:
+    "The product with a fault in its words, if the fault is one of those"
+    title, words = p.title, p.description or p.title
+    marked = title.replace(' ', ' \x07\u200b', 1)
+    changes = {
+        'HTML in text': dict(title=f'<b>{title}</b>', description=f'<p>{words}</p><br/>'),
+        'entities in text': dict(title=f'{title} &amp;amp; caf&eacute; &#8482;'),
+        'control characters': dict(title=marked, description=words + '\x1b \u202e'),
+        'missing title': dict(title='', description=words),
+        'no words': dict(title='', features='', description='', shown=False),
     }
-    for key, text in zip((f.title, f.text), texts.get(fault, ())):
-        if isinstance(record[key], list):
-            marked = dict(language_tag='en_US', value=text) if form == 'abo' else text
-            record[key] = [marked] if text else []
-        else:
-            record[key] = text or empty
-    for key in {*_blanks.get(fault, ())} & {*record}:
-        record[key] = [] if isinstance(record[key], list) else empty
-    ids = {'duplicate id': first, 'missing id': None}
-    record |= {f.id: ids[fault]} if fault in ids else {}
-    record |= {f.text: told} if fault == 'wrong type' else {}
-
-# %% ../../nbs/sample/05_generated.ipynb #52f36dbb
-def _with_faults(rows, faults: dict, form: str, ids, plain: tuple):
-    """Rows (lines, or a table) with the faults that can be seen in them; `plain` are titles and
-    other words, arrow strings"""
-    import pyarrow as pa, pyarrow.compute as pc
-
-    at = [r for r, f in faults.items() if f not in (*_missing_files, *_bad_pictures)]
-    out, mask = [], np.zeros(len(rows), bool)
-    mask[at] = True
-    for r, raw in zip(at, rows.take(pa.array(at, 'int64')).to_pylist()):
-        if faults[r] == 'broken line':
-            out.append(raw[: len(raw) * 3 // 5].replace('\n', '') + '\n')
-            continue
-        record = raw
-        if form != 'parquet':
-            table = form == 'csv'
-            record = dict(zip(_fields, next(csv.reader([raw])))) if table else json.loads(raw)
-        first = ids[r // 64 * 64].as_py().strip('"')
-        _spoil(record, faults[r], form, *(p[r].as_py() for p in plain), first)
-        out.append(_line(record, form))
-    if not at:
-        return rows
-    mask = pa.array(mask)
-    if form != 'parquet':
-        return pc.replace_with_mask(rows, mask, pa.array(out, 'string'))
-    spoiled = pa.Table.from_pylist(out, rows.schema)
-    columns = {n: (rows[n].combine_chunks(), spoiled[n].combine_chunks()) for n in _fields}
-    return pa.table({n: pc.replace_with_mask(old, mask, new) for n, (old, new) in columns.items()})
+    return p._replace(**changes.get(fault, {}))
 
 
-def _line(record: dict, form: str):
-    "A record as its form has it"
-    if form == 'parquet':
-        return record
-    if form != 'csv':
-        return json.dumps(record) + '\n'
-    text = io.StringIO()
-    csv.writer(text, lineterminator='\n').writerow(record.values())
-    return text.getvalue()
+def _line(p: _Product, fault: str, form: str) -> str:
+    "The line of a product, with its end"
+    f = forms[form]
+    record = f.record(_spoiled(p, fault) if fault else p)
+    first = f'B{p.number // 64 * 64:09d}'  # the id of an earlier product
+    changes = {
+        'duplicate id': {f.id: first},
+        'missing id': {f.id: None},
+        'wrong type': {f.text: p.text or p.title},
+        'no label': {key: type(record[key])() for key in f.label} if fault else {},
+    }
+    record |= changes.get(fault, {})
+    if form == 'csv':
+        text = io.StringIO()
+        csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator='\n').writerow(record.values())
+        line = text.getvalue()
+    else:
+        line = json.dumps(record) + '\n'
+    return line[: len(line) * 3 // 5] + '\n' if fault == 'broken line' else line
 
 # %% ../../nbs/sample/05_generated.ipynb #9a95289f
 @dataclass
@@ -282,19 +200,19 @@ class Written:
     rows: int = 0
     files: int = 0
     bytes: int = 0
-    pictures: int = 0
-    picture_bytes: int = 0
+    images: int = 0
+    image_bytes: int = 0
     twins: int = 0
     faults: Counter = field(default_factory=Counter)  # fault -> rows
-    labels: Counter = field(default_factory=Counter)  # category -> rows, refused ones included
+    labels: set = field(default_factory=set)  # categories, those of refused rows included
 
     @property
     def reasons(self) -> Counter:
         "Why a reader must refuse rows, and how many"
         why, out = forms[self.form].reasons | _missing_files, Counter()
         for fault, n in self.faults.items():
-            out[why.get(fault)] += n
-        del out[None]
+            if fault in why:
+                out[why[fault]] += n
         return out
 
     def __repr__(self):
@@ -303,48 +221,33 @@ class Written:
             f'of them twins; {self.files:,} file{"s" * (self.files != 1)}, '
             f'{self.bytes / 1e6:,.1f} MB'
         )
-        if self.pictures:
-            text += f'\n  {self.pictures:,} image files, {self.picture_bytes / 1e6:,.1f} MB'
+        if self.images:
+            text += f'\n  {self.images:,} image files, {self.image_bytes / 1e6:,.1f} MB'
         faults = ', '.join(f'{f} ({n:,})' for f, n in sorted(self.faults.items()))
         return text + (f'\n  faults: {faults}' if faults else '')
 
-    def _count(self, block: Block, faults: dict, leaves: list):
-        self.rows += len(block.label)
+    def _count(self, products: list, block: Block, faults: dict):
+        self.rows += len(products)
         self.twins += int(block.twin.sum())
         self.faults.update(faults.values())
-        found = np.bincount(block.label, minlength=len(leaves))
-        self.labels.update({leaves[c].name: int(found[c]) for c in np.flatnonzero(found)})
+        self.labels.update(p.leaf.name for p in products)
 
 # %% ../../nbs/sample/05_generated.ipynb #4c82c6cc
 @contextmanager
-def _row_file(path: Path, compress: int = 1, header: str = ''):
-    """Within the block a function that adds a table, or lines; the file is there under its name
-    when it is whole"""
-    import pyarrow as pa, pyarrow.parquet as pq
-
+def _row_file(path: Path, compress: int, head: str = ''):
+    """Within the block a function that adds text; the file is there under its name when it is
+    whole"""
     with ExitStack() as stack:
-        part, writers = stack.enter_context(atomic_path(path)), []
-
-        def write_table(table):
-            if not writers:
-                writer = pq.ParquetWriter(part, table.schema, compression='zstd')
-                writers.append(stack.enter_context(writer))
-            writers[0].write_table(table)
-
-        def write_lines(rows):
-            rows = rows.combine_chunks() if isinstance(rows, pa.ChunkedArray) else rows
-            _, ends, data = rows.buffers()
-            ends = np.frombuffer(ends, np.int32)[rows.offset : rows.offset + len(rows) + 1]
-            out.write(memoryview(data)[ends[0] : ends[-1]])
-
-        if path.suffix == '.parquet':
-            yield write_table
-            return
+        part = stack.enter_context(atomic_path(path))
         out = stack.enter_context(open(part, 'wb', 1 << 20))
         if path.suffix == '.gz':
             out = stack.enter_context(gzip.GzipFile('', 'wb', compress, out, mtime=0))
-        out.write(header.encode())
-        yield write_lines
+
+        def write(text):
+            out.write(text.encode())
+
+        write(head)
+        yield write
 
 
 @lru_cache(1)
@@ -357,13 +260,13 @@ def _paint(job) -> tuple:
     folder, about, products = job
     painter, sizes = _painter(*about), []
     for name, category, look, twin, fault in products:
-        if fault == 'missing picture':
+        if fault == 'missing image':
             continue
-        raw = painter.picture(category, look, twin)
-        if fault == 'truncated picture':
+        raw = painter.photo(category, look, twin)
+        if fault == 'truncated image':
             raw = raw[: len(raw) * 3 // 5]
-        if fault in ('not a picture', 'empty picture'):
-            raw = b'<html><body>404 Not Found</body></html>' * (fault == 'not a picture')
+        if fault in ('not an image', 'empty image'):
+            raw = b'<html><body>404 Not Found</body></html>' * (fault == 'not an image')
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(raw)
         sizes.append(len(raw))
@@ -377,7 +280,7 @@ class _Plan:
     folder: Path
     rows: int
     classes: int
-    pictures: float
+    images: float
     form: str
     seed: int
     side: int
@@ -386,89 +289,80 @@ class _Plan:
     file_rows: int
 
     def __post_init__(self):
-        rows, dirt, pictures, file_rows = self.rows, self.dirt, self.pictures, self.file_rows
+        rows, dirt, images, file_rows = self.rows, self.dirt, self.images, self.file_rows
         if self.form not in forms:
             raise ProdclfError(f'form={self.form!r}. Remedy: {", ".join(forms)}')
-        if rows < 1 or not 0 <= dirt <= 0.5 or not 0 <= pictures <= 1:
+        if rows < 1 or not 0 <= dirt <= 0.5 or not 0 <= images <= 1:
             raise ProdclfError(
-                f'rows={rows}, dirt={dirt}, pictures={pictures}. Remedy: at least one row, up to '
-                'half of them dirty, a share of pictures from 0 to 1'
+                f'rows={rows}, dirt={dirt}, images={images}. Remedy: at least one row, up to '
+                'half of them dirty, a share of images from 0 to 1'
             )
         if file_rows < 1 or file_rows % block_rows:
             raise ProdclfError(f'file_rows={file_rows}. Remedy: a multiple of {block_rows:,}')
         self.leaves, self.vocabulary = tree(self.classes), Vocabulary(self.classes, self.seed)
-        self.blocks, several = -(-rows // block_rows), '{}' in forms[self.form].file
-        self.painting = bool(pictures and forms[self.form].files)
-        self.per_file = file_rows // block_rows if several else self.blocks
-
-    def draw(self, b: int) -> tuple:
-        "Block `b`, its columns and its faults"
-        block = draw_block(b, self.vocabulary, self.seed, self.pictures)
-        left = self.rows - b * block_rows
-        block = Block(block.start, *(v[:left] for v in block[1:]))
-        faults = _faults(block, self.form, self.seed, self.dirt)
-        return block, _columns(block, self.form, self.leaves), faults
+        self.blocks, self.per_file = -(-rows // block_rows), file_rows // block_rows
+        self.painting = bool(images and forms[self.form].files)
 
     def path(self, name: str) -> Path:
         "Of a file of rows"
-        packed = self.compress and not name.endswith('.parquet')
-        return self.folder / (f'{name}.gz' if packed else name)
+        return self.folder / (f'{name}.gz' if self.compress else name)
 
 # %% ../../nbs/sample/05_generated.ipynb #7b6a130e
-def _write_rows(plan: _Plan, written: Written, bar):
-    "Write all rows; yields what `_paint` needs for the images of each block"
-    form, table = plan.form, plan.form in ('csv', 'parquet')
-    header = ','.join(_fields) + '\n' if form == 'csv' else ''
-    digits, file = len(f'{(plan.blocks - 1) // plan.per_file:x}'), forms[form].file
-    bar = iter(bar)  # of the blocks
-    with _image_index(plan) as index:
-        for number in range(-(-plan.blocks // plan.per_file)):
-            path = plan.path(file.format(f'{number:0{digits}x}'))
-            with _row_file(path, plan.compress, header) as write:
-                for b in islice(bar, plan.per_file):
-                    block, columns, faults = plan.draw(b)
-                    plain = block.title, columns['description'] if table else block.description
-                    rows = _rows(form, columns)
-                    write(_with_faults(rows, faults, form, columns['id'], plain))
-                    written._count(block, faults, plan.leaves)
-                    if plan.painting:
-                        index(block, columns)
-                        yield _image_job(plan, block, columns, faults)
-            written.files += 1
-            written.bytes += path.stat().st_size
+def _draw(plan: _Plan, b: int) -> tuple:
+    "Block `b` and its faults"
+    block = draw_block(b, plan.vocabulary, plan.seed, plan.images)
+    block = Block(block.start, *(v[: plan.rows - block.start] for v in block[1:]))
+    return block, _faults(block, plan.form, plan.seed, plan.dirt)
 
 
-@contextmanager
-def _image_index(plan: _Plan):
-    "Within the block a function that notes where the images are, as Amazon Berkeley Objects does"
-    if plan.form != 'abo' or not plan.painting:
-        yield lambda block, columns: None
-        return
-    head, size = 'image_id,height,width,path\n', f',{plan.side},{plan.side},'
-    with _row_file(plan.path('images/metadata/images.csv'), plan.compress, head) as write:
-
-        def note(block, columns):
-            lines = _join(columns['name'], size, columns['file'], '\n')
-            write(lines.take(np.flatnonzero(block.shown)))
-
-        yield note
-
-
-def _image_job(plan, block, columns, faults) -> tuple:
+def _image_job(plan: _Plan, block: Block, faults: dict) -> tuple:
     "What `_paint` is to do for a block"
     at = np.flatnonzero(block.shown)
-    names = columns['file'].take(at).to_pylist()
+    names = [_image_file(block.start + r, plan.form)[1] for r in at.tolist()]
     rows = zip(names, block.about[at], block.look[at], block.twin[at], map(faults.get, at.tolist()))
     folder = plan.folder / ('images/small' if plan.form == 'abo' else 'images')
     return folder, (plan.classes, plan.seed, plan.side), list(rows)
+
+# %% ../../nbs/sample/05_generated.ipynb #50992dac
+def _image_index(plan: _Plan):
+    "Within the block a function that adds text to the list of images, None where a form has none"
+    if plan.form != 'abo' or not plan.painting:
+        return nullcontext()
+    path = plan.path('images/metadata/images.csv')
+    return _row_file(path, plan.compress, 'image_id,height,width,path\n')
+
+
+def _write_rows(plan: _Plan, written: Written, bar):
+    "Write all rows; yields what `_paint` needs for the images of each block"
+    table, name, bar = plan.form == 'csv', forms[plan.form].file, iter(bar)  # of the blocks
+    per_file = plan.blocks if table else plan.per_file
+    head = 'id,title,description,category,category_path,image\n' if table else ''
+    digits = len(f'{(plan.blocks - 1) // per_file:x}')
+    with _image_index(plan) as index:
+        for number in range(-(-plan.blocks // per_file)):
+            path = plan.path(name.format(f'{number:0{digits}x}'))
+            with _row_file(path, plan.compress, head) as write:
+                for b in islice(bar, per_file):
+                    block, faults = _draw(plan, b)
+                    products = _products(block, plan.leaves)
+                    written._count(products, block, faults)
+                    lines = (_line(p, faults.get(r), plan.form) for r, p in enumerate(products))
+                    write(''.join(lines))
+                    if index:
+                        files = (_image_file(p.number, 'abo') for p in products if p.shown)
+                        index(''.join(f'{n},{plan.side},{plan.side},{f}\n' for n, f in files))
+                    if plan.painting:
+                        yield _image_job(plan, block, faults)
+            written.files += 1
+            written.bytes += path.stat().st_size
 
 # %% ../../nbs/sample/05_generated.ipynb #f2fac678
 def write_generated(
     folder,  # gets the files
     rows: int,  # products
     classes: int = 512,  # categories, up to 2,560
-    pictures: float = 0.0,  # share of the rows with an image; for 'amazon-reviews' an address
-    form: str = 'amazon-reviews',  # 'amazon-reviews', 'abo', 'csv' or 'parquet'
+    images: float = 0.0,  # share of the rows with an image; for 'amazon-reviews' an address
+    form: str = 'amazon-reviews',  # 'amazon-reviews', 'abo' or 'csv'
     seed: int = 0,  # another seed, another catalog
     side: int = 640,  # pixels of an image's sides
     dirt: float = 0.01,  # share of rows with a fault
@@ -478,10 +372,10 @@ def write_generated(
 ) -> Written:
     """Write a catalog of any size in bounded memory, as its source would have it; raises
     `ProdclfError` for choices that make no catalog"""
-    about = rows, classes, pictures, form, seed, side, dirt, compress, file_rows
+    about = rows, classes, images, form, seed, side, dirt, compress, file_rows
     plan, written = _Plan(Path(folder), *about), Written(form)
     bar = progress(range(plan.blocks), text=f'drawing {rows:,} products', unit='x4096')
     for files, size in process_map(_paint, _write_rows(plan, written, bar), workers):
-        written.pictures += files
-        written.picture_bytes += size
+        written.images += files
+        written.image_bytes += size
     return written

@@ -136,7 +136,7 @@ def draw_block(
     b: int,  # which block
     vocabulary: Vocabulary,  # of the catalog
     seed: int = 0,  # of the catalog
-    pictures: float = 0.0,  # share of the rows that have an image
+    images: float = 0.0,  # share of the rows that have an image
 ) -> Block:
     "The rows `b*block_rows` and following"
     import pyarrow.compute as pc
@@ -163,7 +163,7 @@ def draw_block(
         strings.append(_texts(vocabulary, numbers, count, count is titles).take(before))
     twin = before != row
     strings[0] = pc.if_else(twin, pc.utf8_upper(strings[0]), strings[0])
-    look, shown = draw.integers(0, 1 << 32, (n, 8), np.uint32), draw.random(n) < pictures
+    look, shown = draw.integers(0, 1 << 32, (n, 8), np.uint32), draw.random(n) < images
     ratings = np.minimum(draw.pareto(0.8, n) * 5, 1e6).astype(np.int64)
     label, about, shown, look = (v[before] for v in (label, about, shown, look))
     stars = draw.integers(25, 51, n)
@@ -209,7 +209,7 @@ class Painter:
 
 # %% ../../nbs/sample/04_invented.ipynb #87eade51
 @patch
-def picture(
+def photo(
     self: Painter,
     about: int,  # the category
     look,  # eight numbers of chance

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ..core import ProdclfError, atomic_path, cache_folder, process_map, progress, write_json
 from ..data.catalog import product_frame
-from .drawing import Dice, palettes, picture
+from .drawing import Dice, palettes, render
 from .sketches import sketches
 
 # %% ../../nbs/sample/03_shop.ipynb #42f3da6d
@@ -46,7 +46,10 @@ Home > Workshop
   Wall Paint|paint_can any 16|wall paint, emulsion paint, ceiling paint
     2.5 l, matt, washable, for plaster, low odour, covers in one coat, roller
   Wood Stain|paint_can any 18|wood stain, timber stain, decking stain
-    2.5 l, for fences, UV protection, soaks into the grain, garden timber, brush on
+    2.5 l, for fences, UV protection, soaks into the grain, garden timber, brush on'''
+
+# %% ../../nbs/sample/03_shop.ipynb #d81f6451
+_vanity = '''
 Fashion > Shoes
   Running Shoes|sneaker any 2|running shoes, joggers, marathon shoes
     cushioned sole, for the road, breathable mesh, 10 km, light, heel drop
@@ -162,7 +165,7 @@ def categories() -> tuple:
     """Every `Category`, in the order of the lists; `weight` follows Zipf's law with a flattened
     head, in whole numbers"""
     found = []
-    lines = iter((_house + _away + _play).strip().splitlines())
+    lines = iter((_house + _vanity + _away + _play).strip().splitlines())
     for line in lines:
         if not line.startswith(' '):
             shelf = line
@@ -176,20 +179,22 @@ def categories() -> tuple:
     return tuple(found)
 
 # %% ../../nbs/sample/03_shop.ipynb #cff39634
+def _labels_by(field: str) -> dict:
+    "Labels by what several categories have in common in a field"
+    found = {}
+    for c in categories():
+        found.setdefault(getattr(c, field), []).append(c.label)
+    return {shared: labels for shared, labels in found.items() if shared and len(labels) > 1}
+
+
 def ambiguous() -> dict:  # noun -> labels
     "The nouns that may mean two categories; the image decides"
-    names = {}
-    for c in categories():
-        names.setdefault(c.shared, []).append(c.label)
-    return {noun: labels for noun, labels in names.items() if noun}
+    return _labels_by('shared')
 
 
 def look_alikes() -> dict:  # sketch -> labels
     "The labels that are drawn with one sketch, where there are several; the text decides"
-    names = {}
-    for c in categories():
-        names.setdefault(c.sketch, []).append(c.label)
-    return {sketch: labels for sketch, labels in names.items() if len(labels) > 1}
+    return _labels_by('sketch')
 
 # %% ../../nbs/sample/03_shop.ipynb #ad8e500b
 _brands = [
@@ -214,6 +219,7 @@ Picked by our team.
 A present that always works.
 Limited edition.'''.splitlines()
 
+# %% ../../nbs/sample/03_shop.ipynb #a1f725fe
 _umbrellas = dict(  # sketch -> a word for all that looks so
     paint_can='wood and wall finish',
     sneaker='sports shoes',
@@ -271,7 +277,7 @@ def _texts(dice: Dice, category: Category) -> tuple:  # voice, title, descriptio
     ]
     return how, title, d.pick(forms)
 
-
+# %% ../../nbs/sample/03_shop.ipynb #1b3415ac
 def _nameless(d: Dice, how, name, tail, other) -> str:
     "A title without a noun, or with that of another product"
     if how == 'generic':
@@ -350,7 +356,7 @@ def product_image(
 ) -> Image.Image:
     "Draw product `i`"
     p = product(i, seed)
-    return picture(sketches[p['category'].sketch], Dice(seed, 'picture', i), p['color'], size)
+    return render(sketches[p['category'].sketch], Dice(seed, 'picture', i), p['color'], size)
 
 # %% ../../nbs/sample/03_shop.ipynb #659aec80
 sample_version = 2  # to be raised when a change of texts or drawings makes older images wrong
@@ -425,9 +431,9 @@ def sample_catalog(
 
 # %% ../../nbs/sample/03_shop.ipynb #96f0f2c4
 _files = {  # what is in an image file that has a fault
-    'truncated picture': None,  # the first half of the image
+    'truncated image': None,  # the first half of the image
     'empty file': b'',
-    'not a picture': b'<html><body>404 not found</body></html>',
+    'not an image': b'<html><body>404 not found</body></html>',
 }
 faults = dict.fromkeys(  # True: to be set aside
     [*_files, 'missing file', 'path outside the folder', 'empty row', 'duplicate id', 'no label'],

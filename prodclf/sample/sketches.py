@@ -42,7 +42,7 @@ def _tumbler(p):
     p.fill(f'poly {streak}', _white, 210)
     p.fill(f'oval 0 {low} {w - 8} 5', glass, 220)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #ad1bb9f5
 @_sketch
 def _chair(p):
     wood, h = p.d.pick([p.wood, p.ink, p.metal]), p.d.between(-82, -70)
@@ -159,7 +159,7 @@ def _eyeglasses(p):
         p.line(3, f'poly {s * 40 - 10} 10 {s * 40 + 6} -10', _white)
     p.line(6, 'curve -10 0 0 -7 10 0', frame)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #9664a7e4
 @_sketch
 def _jewel_ring(p):
     gem = colors[p.d.pick(['red', 'blue', 'green', 'white', 'purple', 'turquoise'])]
@@ -211,7 +211,7 @@ def _jar(p):
     p.line(3, 'poly -18 16 18 16', p.ink)
     p.fill('oval 0 25 9 5', p.trim)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #4e243349
 @_sketch
 def _false_nails(p):
     tip = p.d.pick([p.main, p.light, p.paper])
@@ -300,7 +300,7 @@ def _keyboard(p):
             p.fill(f'box {ends}', p.trim if odd else key)
     p.fill('box -40 28 40 33', key)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #3797c3a6
 @_sketch
 def _slate(p):
     p.solid('box -52 -74 52 74 10', pattern=False, gleam=False)
@@ -425,7 +425,7 @@ def _golf_iron(p):
     for y in (58, 66, 74):
         p.line(3, f'poly {y - 134} {y - 4} -12 {y}', p.ink)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #649a7195
 @_sketch
 def _bike_pump(p):
     h = p.d.between(-84, -70)
@@ -486,7 +486,7 @@ def _violin(p):
     p.fill('box -16 36 4 40', p.paper)
     p.fill('poly -11 52 -1 52 0 76 -12 76', p.ink)
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #38fb3a2c
 @_sketch
 def _piano(p):
     p.solid('box -90 -38 90 42 5', pattern=False, gleam=False)
