@@ -49,7 +49,7 @@ def _swallows(lines: list, dialect: Dialect, short: bool) -> bool:
         return any(alone[1:-1]) or (alone[0] and alone[-1])
     return 2 * sum(alone) > len(lines) if width > 3 else all(alone) and len(lines) > 3
 
-
+# %% ../../nbs/data/02_formats.ipynb #5c0ce869
 def _parse(block: list, dialect: Dialect, fast: bool) -> tuple:
     """The records of a block of lines up to the first that is not as it should be; where each
     begins, and that one too; how many lines were looked at"""
@@ -217,7 +217,7 @@ def _literal(line: str):
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 
-
+# %% ../../nbs/data/02_formats.ipynb #5ea3505e
 def _json_block(block: list, number: int):
     "(line, object or `Rejected`) of lines of JSON; most often all of them are objects"
     try:
@@ -313,7 +313,7 @@ def _decode(source: _Document, longest: int) -> tuple:
         row, source.at = _json_object(value, source.text[source.at : end]), end
         return row, None
 
-
+# %% ../../nbs/data/02_formats.ipynb #3b617986
 def _document_items(file, encoding: str, longest: int = 2**24):
     "Yield (place in the list, object or `Rejected`) of the first list of objects in a document"
     source, number, between, keys, broke = _Document(file, encoding), 0, '', set(), None

@@ -127,7 +127,7 @@ def _is_one_table(files: list) -> bool:
     parquet = all(f.suffix.lower() in ('.parquet', '.pq') for f in files)
     return parquet or len(names) == 1 or all(n.startswith('part-#') for n in names)
 
-
+# %% ../../nbs/data/03_tables.ipynb #d628aee7
 def table_files(
     source,  # a file or a folder
 ) -> list:
@@ -326,7 +326,7 @@ class Columns(NamedTuple):
             if v and v != r and v != (r,)
         )
 
-
+# %% ../../nbs/data/03_tables.ipynb #c3e3a6b6
 def _find_column(
     names: list,  # the columns there are
     wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
@@ -360,7 +360,30 @@ def _names_in(option, names) -> list:
         return [option.strip()]
     return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
 
+# %% ../../nbs/data/03_tables.ipynb #34ad8e15
+def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns:
+    "The columns; raises where nothing can be read, or learned, or a name stands for two"
+    there = ', '.join(map(str, names))
+    if not c.text and not c.image:
+        raise ProdclfError(
+            f'{source}: nothing to read: no column title, description or image; the columns are '
+            f'{there}. Remedy: --text NAME or --image NAME'
+        )
+    if need_label and not c.label:
+        likely = [str(n) for n in names if _category_like.search(str(n))]
+        raise ProdclfError(
+            f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
+            + shlex.quote(likely[0] if likely else 'NAME')
+        )
+    twice = [n for n in c.used if list(names).count(n) > 1]
+    if twice:
+        raise ProdclfError(
+            f'{source}: {twice[0]!r} is the name of more than one column. Remedy: rename one of '
+            'them'
+        )
+    return c
 
+# %% ../../nbs/data/03_tables.ipynb #10647bb9
 def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
@@ -388,7 +411,7 @@ def choose_columns(
     else:
         asked = [c for c in _names_in(text, names) if c not in ('', 'none')]
         text = [_find_column(names, c, 'text', source) for c in asked]
-    c = Columns(
+    found = Columns(
         title or (text[0] if text and roles.get('title') is None else None),
         tuple(dict.fromkeys(text)),
         pick('image', 'image'),
@@ -398,25 +421,7 @@ def choose_columns(
         pick('id', 'id'),
         pick('split', 'split'),
     )
-    there = ', '.join(map(str, names))
-    if not c.text and not c.image:
-        raise ProdclfError(
-            f'{source}: nothing to read: no column title, description or image; the columns are '
-            f'{there}. Remedy: --text NAME or --image NAME'
-        )
-    if need_label and not c.label:
-        likely = [str(n) for n in names if _category_like.search(str(n))]
-        raise ProdclfError(
-            f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            + shlex.quote(likely[0] if likely else 'NAME')
-        )
-    twice = [n for n in c.used if list(names).count(n) > 1]
-    if twice:
-        raise ProdclfError(
-            f'{source}: {twice[0]!r} is the name of more than one column. Remedy: rename one of '
-            'them'
-        )
-    return c
+    return _check_columns(found, names, source, need_label)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
 _id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
@@ -526,7 +531,7 @@ def _several(names, separator: str) -> list:
     again = sum(len(held) > 1 for held in inside.values())
     return many if len(many) > 2 and 5 * len(many) >= len(names) and 2 * again > len(inside) else []
 
-
+# %% ../../nbs/data/03_tables.ipynb #4778794b
 def category_notes(
     counts: dict,  # name of a category -> its products
 ) -> list:  # sentences

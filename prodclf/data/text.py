@@ -194,7 +194,7 @@ def _zip_member(
         'and name one of the files'
     )
 
-
+# %% ../../nbs/data/01_text.ipynb #2fc5b5f8
 @contextmanager
 def open_bytes(
     file,  # path of a file
@@ -318,7 +318,7 @@ def text_blocks(
                 'again'
             ) from e
 
-
+# %% ../../nbs/data/01_text.ipynb #15aaf3c5
 def line_blocks(
     file,  # a text file, packed or not
     encoding: str = 'utf-8',  # see `find_encoding`
@@ -473,7 +473,7 @@ def _first_lines(lines, most: int = 2**20) -> tuple:
     blank = len(list(takewhile(lambda s: not s.strip(), found)))
     return blank, found[blank:]
 
-
+# %% ../../nbs/data/01_text.ipynb #576b5edc
 def find_dialect(
     file,  # path
     encoding: str = 'utf-8',  # see `find_encoding`
