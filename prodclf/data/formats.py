@@ -254,8 +254,9 @@ def _is_document(lines: list) -> bool:
     first = lines[0].strip()
     if first.startswith('['):
         return first == '[]' or bool(re.match(r'\[\s*\{', ''.join(lines).strip()))
-    if not first.startswith('{') or first[-1] in '{[,:':
-        return first[:1] == '{'
+    if not first.startswith('{') or first[-1] in '{[,:':  # or a line that was cut off
+        below = [isinstance(_json_value(line), dict) for line in lines[1:]]
+        return first[:1] == '{' and not (below and all(below))
     value = _json_value(first) if len(lines) == 1 else None
     is_row = isinstance(value, dict) and {'title', 'name', 'id', 'label', 'category'} & set(value)
     lists = value.values() if isinstance(value, dict) and not is_row else ()
@@ -373,7 +374,7 @@ def _json_names(file, encoding: str, rows, wanted) -> list:
 
 def _open_json(file, encoding: str, wanted) -> Table:
     lines = (s for s in text_lines(file, encoding, '\n') if str(s).strip())
-    first = [s if isinstance(s, str) else '' for s in islice(lines, 2)]
+    first = [s if isinstance(s, str) else '' for s in islice(lines, 3)]
     is_list = bool(first and first[0]) and _is_document(first)
 
     def rows(columns):
