@@ -33,6 +33,7 @@ from prodclf.cli.options import (
     quiet_libraries,
     refuse,
     say,
+    takes,
     takes_columns,
     write_metrics,
 )
@@ -44,23 +45,22 @@ _SourcePath = Annotated[
         metavar='SRC', help='a table, its folder, or a downloaded abo or amazon-reviews'
     ),
 ]
-_Source = Annotated[
-    Optional[str],
-    option(
-        '--source',
-        'what SRC is; default: what its files look like',
-        callback=one_of('abo', 'amazon-reviews', 'amazon-products', 'table'),
-    ),
-]
-_Longest = Annotated[
-    Optional[int],
-    option(
-        '--longest',
+_known = one_of('abo', 'amazon-reviews', 'amazon-products', 'table')
+_config = 'data.prepare.PrepareConfig'
+_rows = dict(
+    source=(Optional[str], None, 'what SRC is; default: as it looks', dict(callback=_known)),
+    limit=(Optional[int], None, 'only so many rows, to try', dict(min=1)),
+    workers=(Workers, None),
+)
+_parts = dict(
+    longest=(
+        Optional[int],
+        None,
         'pixels of the longer side of the images that are written',
-        'data.prepare.PrepareConfig.longest',
-        min=16,
+        dict(default=f'{_config}.longest', min=16),
     ),
-]
+    part_rows=(Optional[int], None, 'rows in a part', dict(default=f'{_config}.part_rows', min=1)),
+)
 _Pictures = Annotated[bool, option('--pictures/--no-pictures', 'text only')]
 _FetchPictures = Annotated[
     bool, option('--fetch-pictures', 'fetch images that are web addresses, politely')
@@ -69,127 +69,114 @@ _AllowPrivate = Annotated[
     bool, option('--allow-private', 'with --fetch-pictures: also from your own network')
 ]
 _Unlabelled = Annotated[bool, option('--unlabelled', 'keep products without a category')]
-_PartRows = Annotated[
-    Optional[int],
-    option('--part-rows', 'rows in a part', 'data.prepare.PrepareConfig.part_rows', min=1),
-]
-_Limit = Annotated[Optional[int], option('--limit', 'only so many rows, to try', min=1)]
 
 # %% ../../nbs/cli/03_data.ipynb #080fbf34
+_where = dict(engine=(Engine, 'local'), address=(Address, None))
+
+
+def _runner(engine, address, workers):
+    "What makes the parts on a cluster; None on this machine"
+    if engine == 'local':
+        return None
+    from prodclf.data.ray import ray_runner
+
+    return ray_runner(address=address, workers=workers)
+
+
+def _prepared(out: Path, dataset, clock, **about):
+    "Messages and `metrics.json` of a catalog that has just been prepared"
+    rows, m = account(dataset), dataset.manifest
+    say(repr(dataset), *(f'  note: {note}' for note in m['notes']), sep='\n')
+    if not about:
+        return say(f'{out} was prepared before in the same way; nothing was done')
+    speed = m['rows'] / clock.total
+    about |= dict(parts=len(dataset.parts), pictures=sum(p.pictures for p in dataset.parts))
+    about |= dict(duplicates=m['duplicates'], rows_per_second=round(speed, 1))
+    classes = len(m['labels'])
+    write_metrics(out, 'prepare', clock, **rows, classes=classes, source=m['source'], **about)
+    say(f"{speed:,.0f} rows/s; refused rows: {out / 'quarantine.parquet'}")
+
+# %% ../../nbs/cli/03_data.ipynb #7119545f
 @app.command()
 @takes_columns
+@takes('where', **_where)
+@takes('parts', **_parts)
+@takes('rows', **_rows)
 def prepare(
     source_path: _SourcePath,
     out: Out,
     columns: dict,
-    source: _Source = None,
-    workers: Workers = None,
-    engine: Engine = 'local',
-    address: Address = None,
-    longest: _Longest = None,
+    rows: dict,
+    parts: dict,
+    where: dict,
     pictures: _Pictures = True,
     fetch_pictures: _FetchPictures = False,
     allow_private: _AllowPrivate = False,
     unlabelled: _Unlabelled = False,
-    part_rows: _PartRows = None,
-    limit: _Limit = None,
 ):
     "Any source into a prepared folder: clean text, small images, groups of duplicates; resumable"
-    refuse(address and engine != 'ray', '--address', 'is for --engine ray')
+    refuse(where['address'] and where['engine'] != 'ray', '--address', 'is for --engine ray')
     refuse(allow_private and not fetch_pictures, '--allow-private', 'is for --fetch-pictures')
-    idle = dict(columns, longest=longest, fetch_pictures=fetch_pictures)
+    idle = columns | parts | dict(fetch_pictures=fetch_pictures)
     for name in ('longest', 'fetch_pictures', 'image', 'images', 'bad_image'):
         refuse(idle.get(name) and not pictures, option_name(name), 'is for images, --no-pictures')
     quiet_libraries()
     from prodclf.core import Clock
     from prodclf.data.prepare import PrepareConfig, prepare as run
 
-    clock, before, runner = Clock(), (out / 'manifest.json').is_file(), None
-    own = given(longest=longest, part_rows=part_rows, bad_image=columns.pop('bad_image', None))
-    config = PrepareConfig(fetch=fetch_pictures, **own)
-    if not pictures:
-        columns['image'] = 'none'
-    if engine == 'ray':
-        from prodclf.data.ray import ray_runner
-
-        runner = ray_runner(address=address, workers=workers)
-    rows = given(source=source, limit=limit, runner=runner, workers=workers) | columns
-    download = dict(allow_private=allow_private)
+    clock, before = Clock(), (out / 'manifest.json').is_file()
+    bad_image = columns.pop('bad_image', None)
+    config = PrepareConfig(fetch=fetch_pictures, **given(bad_image=bad_image, **parts))
+    columns |= {} if pictures else dict(image='none')
+    rows['runner'] = _runner(workers=rows['workers'], **where)
+    options = dict(download=dict(allow_private=allow_private), need_label=not unlabelled)
     with clock('preparing'):
-        dataset = run(
-            source_path, out, config, download=download, need_label=not unlabelled, **rows
-        )
-    rows, m = account(dataset), dataset.manifest
-    say(repr(dataset), *(f'  note: {note}' for note in m['notes']), sep='\n')
-    if before:
-        return say(f'{out} was prepared before in the same way; nothing was done')
-    write_metrics(
-        out,
-        'prepare',
-        clock,
-        **rows,
-        classes=len(m['labels']),
-        source=m['source'],
-        engine=engine,
-        workers=workers,
-        parts=len(dataset.parts),
-        pictures=sum(p.pictures for p in dataset.parts),
-        duplicates=m['duplicates'],
-        rows_per_second=round(m['rows'] / clock.total, 1),
-    )
-    say(f"{m['rows'] / clock.total:,.0f} rows/s; refused rows: {out / 'quarantine.parquet'}")
+        dataset = run(source_path, out, config, **options, **given(**rows), **columns)
+    about = {} if before else dict(engine=where['engine'], workers=rows['workers'])
+    _prepared(out, dataset, clock, **about)
 
 # %% ../../nbs/cli/03_data.ipynb #448808b5
 _Folder = Annotated[
     Optional[Path], option('--out', 'folder; default: embeddings/NAME in the prepared folder')
 ]
-_Precision = Annotated[
-    Optional[str],
-    option(
-        '--precision',
-        'of networks',
-        'encoders.embeddings.embed.precision',
-        callback=one_of('fp32', 'bf16'),
-    ),
-]
-_Device = Annotated[
-    Optional[str], option('--device', 'cpu or cuda; default: cuda for networks, if there is one')
-]
-_Dim = Annotated[
-    Optional[int], option('--dim', "components of 'lsa'", 'encoders.descriptors.lsa_dim', min=2)
-]
+_precision = dict(default='encoders.embeddings.embed.precision', callback=one_of('fp32', 'bf16'))
+_device = 'cpu or cuda; default: cuda for networks, if there is one'
+_run = dict(
+    workers=(Workers, None),
+    **_where,
+    precision=(Optional[str], None, 'of networks', _precision),
+    device=(Optional[str], None, _device),
+    seed=(Seed, 0),
+)
+_dim = dict(default='encoders.descriptors.lsa_dim', min=2)
+_encoding = dict(
+    max_length=(MaxLength, None),
+    dim=(Optional[int], None, "components of 'lsa'", _dim),
+    image_weights=(ImageWeights, None),
+    image_size=(ImageSize, None),
+)
 
 # %% ../../nbs/cli/03_data.ipynb #6079f7c8
 @app.command()
 @takes_columns
+@takes('options', **_encoding)
+@takes('how', **_run)
 def embed(
     data: Data,
     columns: dict,
+    options: dict,
+    how: dict,
     text_encoder: TextEncoder = None,
     image_encoder: ImageEncoder = None,
-    image_weights: ImageWeights = None,
     out: _Folder = None,
-    workers: Workers = None,
-    engine: Engine = 'local',
-    address: Address = None,
-    precision: _Precision = None,
-    device: _Device = None,
-    max_length: MaxLength = None,
-    image_size: ImageSize = None,
-    dim: _Dim = None,
-    seed: Seed = 0,
 ):
     "Encode a catalog once; goes on where it was stopped"
-    options = dict(
-        max_length=max_length, dim=dim, image_weights=image_weights, image_size=image_size
-    )
-    refuse(address and engine != 'ray', '--address', 'is for --engine ray')
-    refuse(dim and text_encoder not in (None, 'lsa', 'none'), '--dim', "is for the encoder 'lsa'")
+    refuse(how['address'] and how['engine'] != 'ray', '--address', 'is for --engine ray')
+    asked, lsa = dict(text=text_encoder, image=image_encoder), (None, 'lsa', 'none')
+    refuse(options['dim'] and text_encoder not in lsa, '--dim', "is for the encoder 'lsa'")
     for name, value in options.items():
-        view, encoder = (
-            ('text', text_encoder) if name in ('max_length', 'dim') else ('image', image_encoder)
-        )
-        refuse(value and encoder == 'none', option_name(name), f'there is no {view} encoder')
+        view = 'text' if name in ('max_length', 'dim') else 'image'
+        refuse(value and asked[view] == 'none', option_name(name), f'there is no {view} encoder')
     quiet_libraries()
     from prodclf.core import Clock
     from prodclf.encoders.embeddings import embed as run
@@ -198,30 +185,18 @@ def embed(
     with clock('reading'):
         dataset = open_data(data, columns)
     refuse(dataset.folder is None and out is None, '--out', 'is needed: this catalog has no folder')
-    encoders = dict(text=text_encoder or 'lsa', image=image_encoder or 'descriptors')
-    for view, asked in dict(text=text_encoder, image=image_encoder).items():
-        idle = asked not in (None, 'none') and not dataset.has(view)
-        refuse(idle, f'--{view}-encoder', f'no product has the view {view}')
-    encoders = {view: name for view, name in encoders.items() if name != 'none'}
-    places = given(workers=workers, precision=precision, device=device, address=address)
+    for view, name in asked.items():
+        if name not in (None, 'none'):
+            refuse(not dataset.has(view), f'--{view}-encoder', f'no product has the view {view}')
+    asked = dict(text='lsa', image='descriptors') | given(**asked)
+    how |= options | {view: name for view, name in asked.items() if name != 'none'}
     with clock('encoding'):
-        found = run(
-            dataset, **encoders, out=out, engine=engine, seed=seed, **places, **given(**options)
-        )
+        found = run(dataset, out=out, **given(**how))
     say(repr(found), *(f'{view}: {stats!r}' for view, stats in found.stats.items()), sep='\n')
-    write_metrics(
-        found.folder,
-        'embed',
-        clock,
-        seed=seed,
-        rows=len(dataset),
-        engine=engine,
-        workers=workers,
-        encoded=sum(s.encoded for s in found.stats.values()),
-        kept=sum(s.hits for s in found.stats.values()),
-        dims=found.dims,
-        rows_per_second=round(len(dataset) / clock.steps['encoding'], 1),
-    )
+    about, all_stats = {k: how[k] for k in ('seed', 'engine', 'workers')}, found.stats.values()
+    about |= dict(encoded=sum(s.encoded for s in all_stats), kept=sum(s.hits for s in all_stats))
+    about |= dict(dims=found.dims, rows_per_second=len(dataset) / clock.steps['encoding'])
+    write_metrics(found.folder, 'embed', clock, rows=len(dataset), **about)
     say(f'vectors: {found.folder}')
 
 # %% ../../nbs/cli/03_data.ipynb #efcc6e7a

@@ -24,62 +24,62 @@ from prodclf.cli.options import (
     account,
     app,
     category_options,
+    given,
     one_of,
     open_data,
     option,
     option_name,
     quiet_libraries,
 )
-from .options import refuse, say, show_results, takes_columns, write_metrics
+from .options import refuse, say, show_results, takes, takes_columns, write_metrics
 
 # %% ../../nbs/cli/05_main.ipynb #1bf6f1f0
+def _report(out: Path, evaluation, results, classes, account, about):
+    "`report.html` and the table of categories; where the report is"
+    from prodclf.evaluate.errors import category_table
+    from prodclf.evaluate.report import write_report
+
+    e, command = evaluation, ' '.join(['prodclf', *map(str, sys.argv[1:])])
+    data = dict(splits=about.get('splits'), rows=account['rows'], quarantine=account['quarantined'])
+    report = write_report(
+        out / 'report.html',
+        results,
+        products=e.sample,
+        y=e.sample_y,
+        probabilities=dict(e.sample_proba),
+        classes=classes,
+        curves=about.pop('curves', None),
+        data=data,
+        run=dict(command=command, seed=about.get('seed')),
+        train_sizes=about.pop('train_sizes', None),
+        choice=about.get('choice', ''),
+        total=len(e.y),
+    )
+    table = category_table(e.y, e.predicted['fused'], classes)
+    table.to_csv(out / 'categories.csv', index=False)
+    return report
+
+# %% ../../nbs/cli/05_main.ipynb #01efd3ef
 def _finish(
-    out: Path,
-    command: str,
+    out,
+    command,
     dataset,
     evaluation,
-    predictor,
+    classes,
     clock,
     codes,
     unused='rare category',
     extra=(),
-    **metrics,
+    **about,
 ):
     "Report, tables, metrics and messages of a run that measured a model"
-    from prodclf.evaluate.errors import category_table
-    from prodclf.evaluate.report import write_report
-
-    e, results = evaluation, list(evaluation.results)
+    known = {row['model'] for row in evaluation.results}
+    results = evaluation.results + [row for row in extra if row['model'] not in known]
     rows = account(dataset, codes, out, unused)
     out.mkdir(parents=True, exist_ok=True)
-    proba = dict(e.sample_proba)
-    for row in extra:
-        if row['model'] not in proba:
-            results.append(row)
     with clock('report'):
-        report = write_report(
-            out / 'report.html',
-            results,
-            products=e.sample,
-            y=e.sample_y,
-            probabilities=proba,
-            classes=predictor.classes,
-            curves=metrics.pop('curves', None),
-            data=dict(
-                splits=metrics.get('splits'), rows=rows['rows'], quarantine=rows['quarantined']
-            ),
-            run=dict(
-                command=' '.join(['prodclf', *map(str, sys.argv[1:])]), seed=metrics.get('seed')
-            ),
-            train_sizes=metrics.pop('train_sizes', None),
-            choice=metrics.get('choice', ''),
-            total=len(e.y),
-        )
-        table = category_table(e.y, e.predicted['fused'], predictor.classes)
-        table.to_csv(out / 'categories.csv', index=False)
-    write_metrics(
-        out, command, clock, **rows, classes=len(predictor.classes), **metrics, results=results
-    )
+        report = _report(out, evaluation, results, classes, rows, about)
+    write_metrics(out, command, clock, **rows, classes=len(classes), **about, results=results)
     show_results(results)
     say(f'report: {report}\nnumbers: {out / "metrics.json"}')
 
@@ -102,7 +102,7 @@ def _after_training(out, model, command, training, clock, extra=()):
         command,
         rows.dataset,
         training.evaluation,
-        predictor,
+        predictor.classes,
         clock,
         rows.codes,
         extra=extra,
@@ -158,15 +158,17 @@ def demo(
         say(f'  {title[:50]:<52} {guess:<24} (is: {label})')
 
 # %% ../../nbs/cli/05_main.ipynb #34ba14e8
+_models = 'which of them, with commas between; default: all four'
+_Models = Annotated[Optional[str], option('--models', _models)]
+
+
 @app.command()
 @takes_columns
 def baselines(
     data: Data,
     out: Out,
     columns: dict,
-    models: Annotated[
-        Optional[str], option('--models', 'which of them, with commas between; default: all four')
-    ] = None,
+    models: _Models = None,
     min_per_class: MinPerClass = 10,
     test_size: TestSize = 0.2,
     workers: Workers = None,
@@ -191,17 +193,9 @@ def baselines(
         found = fit_baselines(dataset, rows.split, rows.classes, names, seed=seed, workers=workers)
     for note in found.notes:
         say(note)
-    write_metrics(
-        out,
-        'baselines',
-        clock,
-        **account(dataset, rows.codes, out),
-        seed=seed,
-        classes=len(rows.classes),
-        splits=_parts(rows.split),
-        notes=found.notes,
-        results=found.rows,
-    )
+    about = account(dataset, rows.codes, out) | dict(seed=seed, classes=len(rows.classes))
+    about |= dict(splits=_parts(rows.split), notes=found.notes, results=found.rows)
+    write_metrics(out, 'baselines', clock, **about)
     show_results(found.rows)
 
 # %% ../../nbs/cli/05_main.ipynb #d2bdf3eb
@@ -228,60 +222,52 @@ def _encoders_of(data, dataset, folder, text, image):
     return {k: None if v == 'none' else v for k, v in chosen.items()}, None
 
 # %% ../../nbs/cli/05_main.ipynb #834b7838
+def _choices(about: str, *names: str) -> tuple:
+    return about, dict(callback=one_of(*names))
+
+
+_mode = 'frozen: encode once, train on the vectors; finetune: train everything; default: frozen, '
+_fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
+_valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
+_training = dict(
+    mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
+    fusion=(str, 'auto', _fusion),
+    solver=(str, 'auto', *_choices('of linear members: auto, exact, streamed', 'auto', 'exact', 'streamed')),
+    epochs=(Optional[int], None, 'of networks', dict(min=1)),
+    batch_size=(Optional[int], None, 'of networks', dict(min=2)),
+    loss=(Optional[str], None, *_choices(f'of networks: {", ".join(_losses)}', *_losses)),
+    skip_single=(bool, False, 'finetune: no text-only and image-only networks'),
+    min_count=(MinPerClass, 10),
+    test_size=(TestSize, 0.2),
+    valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
+    seed=(Seed, 0),
+)
+_encoding = dict(
+    image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
+)
+
+
+def _read_as(dataset) -> dict:
+    "How the table of a prepared dataset was read, for those that will be predicted"
+    options = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
+    names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
+    return {k: options[k] for k in names if k in options}
+
+# %% ../../nbs/cli/05_main.ipynb #2f571d77
 @app.command()
 @takes_columns
+@takes('encoding', **_encoding)
+@takes('options', **_training)
 def train(
     data: Data,
     out: Out,
     columns: dict,
-    mode: Annotated[
-        Optional[str],
-        option(
-            '--mode',
-            'frozen: encode once, train on the vectors; finetune: train everything; default: '
-            'frozen, '
-            "with 'tiny' encoders finetune",
-            callback=one_of('frozen', 'finetune'),
-        ),
-    ] = None,
+    options: dict,
+    encoding: dict,
     text_encoder: TextEncoder = None,
     image_encoder: ImageEncoder = None,
-    image_weights: ImageWeights = None,
     embeddings: EmbeddingsFolder = None,
-    fusion: Annotated[
-        str,
-        option('--fusion', "'auto', 'blend', or a fusion head: concat, gated, attention, your own"),
-    ] = 'auto',
-    solver: Annotated[
-        str,
-        option(
-            '--solver',
-            'of linear members: auto, exact, streamed',
-            callback=one_of('auto', 'exact', 'streamed'),
-        ),
-    ] = 'auto',
-    epochs: Annotated[Optional[int], option('--epochs', 'of networks', min=1)] = None,
-    batch_size: Annotated[Optional[int], option('--batch-size', 'of networks', min=2)] = None,
-    loss: Annotated[
-        Optional[str],
-        option(
-            '--loss',
-            'of networks: ce, balanced, logit_adjusted',
-            callback=one_of('ce', 'balanced', 'logit_adjusted'),
-        ),
-    ] = None,
-    skip_single: Annotated[
-        bool, option('--skip-single', 'finetune: no text-only and image-only networks')
-    ] = False,
-    max_length: MaxLength = None,
-    image_size: ImageSize = None,
-    min_per_class: MinPerClass = 10,
-    test_size: TestSize = 0.2,
-    valid_size: Annotated[
-        float, option('--valid-size', 'share of the products for choosing', min=0.01, max=0.5)
-    ] = 0.15,
     workers: Workers = None,
-    seed: Seed = 0,
 ):
     """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
     processes"""
@@ -294,38 +280,17 @@ def train(
     with clock('reading'):
         dataset = open_data(data, columns)
     encoders, stored = _encoders_of(data, dataset, embeddings, text_encoder, image_encoder)
-    for name, value in dict(
-        image_weights=image_weights, max_length=max_length, image_size=image_size
-    ).items():
-        refuse(
-            stored and value,
-            option_name(name),
-            'belongs to an encoder, and the embeddings are there already',
-        )
-    options = dict(
-        mode=mode,
-        fusion=fusion,
-        solver=solver,
-        epochs=epochs,
-        batch_size=batch_size,
-        loss=loss,
-        skip_single=skip_single,
-        max_length=max_length,
-        image_size=image_size,
-        image_weights=image_weights and str(image_weights),
-        min_count=min_per_class,
-        test_size=test_size,
-        valid_size=valid_size,
-        seed=seed,
-        **encoders,
-    )
-    kept = {k: v for k, v in options.items() if v is not None or k in encoders}
-    read = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
-    kept_columns = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
-    used = {k: v for k, v in read.items() if k in kept_columns}
-    training = train_classifier(
-        dataset, TrainConfig(**kept), None, clock, used, embeddings=stored, workers=workers
-    )
+    why = 'belongs to an encoder, and the embeddings are there already'
+    for name, value in encoding.items():
+        refuse(stored and value, option_name(name), why)
+    if options['mode'] == 'frozen' and options['fusion'] == 'auto' and options['epochs']:
+        say('note: --epochs is for networks, and --mode frozen trains none: nothing depends on it')
+        options['epochs'] = None
+    weights = encoding.pop('image_weights')
+    encoding['image_weights'] = weights and str(weights)
+    config = TrainConfig(**given(**options, **encoding), **encoders)
+    used = dict(embeddings=stored, workers=workers)
+    training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
     say(repr(training.rows))
     _after_training(out, out, 'train', training, clock)
 
@@ -350,7 +315,8 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     with clock('measuring'):
         e = evaluate_model(predictor, dataset, seed=seed)
     codes = dataset.codes(predictor.classes)
-    _finish(out, 'evaluate', dataset, e, predictor, clock, codes, 'unknown category', seed=seed)
+    classes, unused = predictor.classes, 'unknown category'
+    _finish(out, 'evaluate', dataset, e, classes, clock, codes, unused, seed=seed)
     for name, axes in dict(
         confusion=plot_confusion(e.y, e.predicted['fused'], predictor.classes),
         reliability=plot_reliability(e.sample_y, e.sample_proba['fused']),
@@ -369,10 +335,21 @@ def _as_trained(predictor, data, *more) -> dict:
         found['merge_categories'] = list(predictor.classes)  # under the names that it knows
     return found
 
-# %% ../../nbs/cli/05_main.ipynb #753358e1
+# %% ../../nbs/cli/05_main.ipynb #aeccd416
+_TopK = Annotated[int, option('--top-k', 'categories per product', min=1)]
+_MinConfidence = Annotated[
+    Optional[float],
+    option(
+        '--min-confidence',
+        'a product whose best category is less probable is undecided; default: as trained',
+        min=0.0,
+        max=1.0,
+    ),
+]
+_ChunkRows = Annotated[int, option('--chunk-rows', 'rows in memory at a time', min=1)]
 _of_no_use = ('label', 'group', 'path', 'split')  # whether a cell there is odd, too
 
-
+# %% ../../nbs/cli/05_main.ipynb #753358e1
 @app.command()
 @functools.partial(takes_columns, without=('language', *_of_no_use, *category_options))
 def predict(
@@ -380,17 +357,9 @@ def predict(
     data: Data,
     out: Annotated[Path, option('--out', 'CSV file to write: id, rank, category, probability')],
     columns: dict,
-    top_k: Annotated[int, option('--top-k', 'categories per product', min=1)] = 1,
-    min_confidence: Annotated[
-        Optional[float],
-        option(
-            '--min-confidence',
-            'a product whose best category is less probable is undecided; default: as trained',
-            min=0.0,
-            max=1.0,
-        ),
-    ] = None,
-    chunk_rows: Annotated[int, option('--chunk-rows', 'rows in memory at a time', min=1)] = 2048,
+    top_k: _TopK = 1,
+    min_confidence: _MinConfidence = None,
+    chunk_rows: _ChunkRows = 2048,
 ):
     "Predict categories for any number of products"
     quiet_libraries()

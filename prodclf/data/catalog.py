@@ -22,33 +22,12 @@ import numpy as np
 import pandas as pd
 from fastcore.meta import delegates
 from ..core import ProdclfError, atomic_path, progress
-from prodclf.data.tables import (
-    CategoryNames,
-    Columns,
-    Rejected,
-    category_notes,
-    choose_columns,
-    columns_by_content,
-    content_id,
-    describe_table,
-    is_rounded,
-    product_columns,
-    quarantine_frame,
-    read_rows,
-    remedy,
-    source_name,
-    table_files,
-    table_kind,
-)
-from prodclf.data.text import (
-    cell_text,
-    clean_id,
-    clean_path,
-    clean_text,
-    join_texts,
-    split_words,
-    text_limit,
-)
+from .tables import CategoryNames, Columns, Rejected, category_notes, choose_columns
+from .tables import columns_by_content, content_id, is_rounded, product_columns
+from .tables import quarantine_frame, read_rows, remedy, source_name
+from .tables import describe_table, table_files, table_kind
+from .text import cell_text, clean_id, clean_path, clean_text, join_texts
+from .text import split_words, text_limit
 from .images import ImageFolder, check_images, find_image, is_address, table_images
 
 # %% ../../nbs/data/07_catalog.ipynb #ff51c61a
@@ -156,20 +135,12 @@ def table_adapter(
         before, above[0] = above[0], get(id)
         if not category and not shown and not any(texts) and clean_id(before) and before == get(id):
             raise Rejected('variant row', f'of the product {clean_id(before)[:80]!r} above it')
-        return {
-            'id': get(id),
-            'guessed': guessed,
-            'title': shown,
-            'texts': texts,
-            'label': category,
-            'path': get(path),
+        cells = dict(id=get(id), guessed=guessed, title=shown, texts=texts, label=category)
+        cells |= dict(path=get(path), image=found, data=data, trouble=trouble, note=note)
+        return cells | {
+            'image_cell': get(image) if image else None,
             'group': cell_text(get(group)) if group else None,
             'split': cell_text(get(split)) if split else None,
-            'image': found,
-            'image_cell': get(image) if image else None,
-            'data': data,
-            'trouble': trouble,
-            'note': note,
         }
 
     return adapt
@@ -201,6 +172,13 @@ class SeenIds:
         return True
 
 # %% ../../nbs/data/07_catalog.ipynb #06bdf4eb
+label_limit = 200  # characters; a longer label is a mistake
+_lost = 'images could not be used; their products stay with their text'
+_left_out = (
+    'images are web addresses and were left out; prodclf prepare DATA --out FOLDER '
+    '--fetch-pictures fetches them, --image none does without'
+)
+_cut = f'texts were longer than {text_limit:,} characters and were cut'
 _shared = 'listings share their item with an earlier one and have the domain in their id'
 _unnamed = 'products have no id and are called by what they hold; --id NAME names a column of ids'
 _repeated = 'products repeat the id of an earlier one and are called by what they hold (--id none)'
@@ -230,15 +208,6 @@ def _name_product(cells: dict, texts: list, seen: SeenIds, counts: Counter) -> s
     return id
 
 # %% ../../nbs/data/07_catalog.ipynb #cfeb3836
-label_limit = 200  # characters; a longer label is a mistake
-_lost = 'images could not be used; their products stay with their text'
-_left_out = (
-    'images are web addresses and were left out; prodclf prepare DATA --out FOLDER '
-    '--fetch-pictures fetches them, --image none does without'
-)
-_cut = f'texts were longer than {text_limit:,} characters and were cut'
-
-
 def make_product(
     cells: dict,  # what an adapter gave
     seen: SeenIds,  # ids met so far; grows
@@ -393,7 +362,7 @@ def _first_rows(files, encoding: str, n: int = 1000) -> list:
     rows = _few(Source('', files[:1], None, encoding=encoding).rows(), n)
     return [record for _, (_, record) in rows if isinstance(record, dict)]
 
-
+# %% ../../nbs/data/07_catalog.ipynb #e061a471
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
     images=None,  # folder of images; default: `images/` beside the file
@@ -418,26 +387,19 @@ def table_source(
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     files = [source] if is_frame else table_files(source)
+    place = None if is_frame else Path(source).expanduser()
+    place = place.parent if place and place.is_file() else place
+    category = CategoryNames(depth, separator, missing, merge_categories)
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
     roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
     about = describe_table(source, encoding, roles.values())
-    place = None if is_frame else Path(source).expanduser()
-    place = place.parent if place and place.is_file() else place
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
     guessed = id is None and str(columns.id).lower() != 'id'
     notes += [*about.notes, *filter(None, [str(columns)]), *more]
-    return Source(
-        name,
-        files,
-        table_adapter(columns, folder, guessed),
-        columns.used,
-        folder,
-        encoding,
-        notes,
-        category=CategoryNames(depth, separator, missing, merge_categories),
-    )
+    adapt = table_adapter(columns, folder, guessed)
+    return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(

@@ -89,7 +89,7 @@ def content_digest(file) -> str:
             h.update(data)
     return h.hexdigest()
 
-
+# %% ../../nbs/data/05_dataset.ipynb #25bcd5e2
 def write_part(
     folder,  # of the catalog
     name: str,  # of the part

@@ -22,39 +22,15 @@ import pandas as pd
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from .. import __version__
-from prodclf.core import (
-    ProdclfError,
-    atomic_path,
-    cache_folder,
-    digest,
-    process_map,
-    progress,
-    usable_cores,
-    write_json,
-)
+from ..core import ProdclfError, atomic_path, cache_folder, digest
+from ..core import process_map, progress, usable_cores, write_json
 from .tables import category_notes, quarantine_columns, quarantine_frame
 from .images import ImageError, is_address, shrink
-from prodclf.data.dataset import (
-    ProductDataset,
-    content_digest,
-    is_prepared,
-    name_hashes,
-    part_schema,
-    write_manifest,
-    write_part,
-    write_table,
-)
+from .dataset import ProductDataset, content_digest, is_prepared, name_hashes
+from .dataset import part_schema, write_manifest, write_part, write_table
 from .dedup import default_distance, perceptual_hash, same_groups, text_hashes
-from prodclf.data.catalog import (
-    Reading,
-    Source,
-    none_left,
-    row_account,
-    drop_images,
-    join_readings,
-    read_blocks,
-    read_catalog,
-)
+from .catalog import Reading, Source, drop_images, join_readings, none_left
+from .catalog import read_blocks, read_catalog, row_account
 from .amazon import open_source
 
 # %% ../../nbs/data/09_prepare.ipynb #9070dbda
@@ -203,7 +179,7 @@ def _check_stamps(before: dict):
                 'and run the same command again; or another --out'
             )
 
-
+# %% ../../nbs/data/09_prepare.ipynb #d6489872
 def source_jobs(
     source: Source,  # what is read
     config: PrepareConfig = PrepareConfig(),
@@ -276,19 +252,7 @@ def begin(self: PrepareRun) -> bool:  # whether there is something to do
             self.check(json.loads(manifest.read_text(encoding='utf-8')))
             shutil.rmtree(self.folder, ignore_errors=True)
             return False
-        if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
-            raise ProdclfError(
-                f'{self.out}: the folder is not empty and holds no prepared catalog. Remedy: '
-                'another --out'
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self.lock.acquire(timeout=0)
-        except Timeout:
-            raise ProdclfError(
-                f'{self.out}: another process is preparing this catalog. Remedy: wait for it, '
-                'or another --out'
-            ) from None
+        self.claim()
         try:
             if run.is_file() and any(self.folder.glob('part-*.json')):  # else nothing is lost
                 self.check(json.loads(run.read_text(encoding='utf-8')))
@@ -300,6 +264,20 @@ def begin(self: PrepareRun) -> bool:  # whether there is something to do
             self.lock.release()
             raise
     return True
+
+# %% ../../nbs/data/09_prepare.ipynb #8ac8013c
+@patch
+def claim(self: PrepareRun):
+    "Take the folder for this process; raises where that cannot be"
+    if self.out.is_dir() and not self.folder.is_dir() and any(self.out.iterdir()):
+        why = 'the folder is not empty and holds no prepared catalog. Remedy: another --out'
+        raise ProdclfError(f'{self.out}: {why}')
+    self.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        self.lock.acquire(timeout=0)
+    except Timeout:
+        why = 'another process is preparing this catalog. Remedy: wait for it, or another --out'
+        raise ProdclfError(f'{self.out}: {why}') from None
 
 # %% ../../nbs/data/09_prepare.ipynb #33fd1bd5
 @patch
@@ -471,7 +449,7 @@ def _write_quarantine(run: PrepareRun, names):
             if len(table):
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
-
+# %% ../../nbs/data/09_prepare.ipynb #d687b0ea
 def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     "Join groups, put tables and images in their places, write the quarantine and the manifest"
 
@@ -503,6 +481,15 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
         )
 
 # %% ../../nbs/data/09_prepare.ipynb #c86c99a3
+def _about(source: Source, config: PrepareConfig, options: dict) -> dict:
+    "What a catalog is made of, to know it again"
+    if 'images' in options:
+        options = options | dict(images=Path(options['images']).name)
+    files = {Path(f).name: size for f, (size, _) in file_stamps(source.files).items()}
+    options = dict(sorted(options.items()))
+    return dict(source=source.kind, files=files, config=asdict(config), options=options)
+
+
 def _require_products(run: PrepareRun, entries, name: str):
     "Raise where no row became a product; the folder is left as it was, for another attempt"
     reasons = sum((Counter(e['reasons']) for e in entries), Counter())
@@ -512,7 +499,7 @@ def _require_products(run: PrepareRun, entries, name: str):
             run.out.rmdir()  # it may hold what is not ours
         raise none_left(name, sum(reasons.values()), reasons)
 
-
+# %% ../../nbs/data/09_prepare.ipynb #7ed8f03a
 def prepare(
     path,  # a folder or a file; see `open_source`
     /,  # (`path=` may name a column of a table)
@@ -531,25 +518,17 @@ def prepare(
     `ProdclfError` for what the user can mend"""
     options = {k: v for k, v in options.items() if v is not None}
     source = open_source(path, need_label=need_label, **options)
-    about = options | dict(need_label=need_label, limit=limit)
-    about |= {'images': Path(options['images']).name} if 'images' in options else {}
-    about = dict(
-        source=source.kind,
-        files={Path(f).name: size for f, (size, _) in file_stamps(source.files).items()},
-        config=asdict(config),
-        options=dict(sorted(about.items())),
-    )
+    given = options | dict(need_label=need_label, limit=limit)
     folder, entries = source.folder and source.folder.path, {}
-    run = PrepareRun(out, about, folder)
+    run = PrepareRun(out, _about(source, config, given), folder)
     if not run.begin():
         return ProductDataset(out)
     try:
         jobs = run.open_jobs(source_jobs(source, config, need_label, limit), entries)
         if config.fetch:
             jobs = fetched_jobs(jobs, run.folder, config, **(download or {}))
-        runner = runner or partial(
-            run_local, workers=usable_cores() if workers is None else workers
-        )
+        workers = usable_cores() if workers is None else workers
+        runner = runner or partial(run_local, workers=workers)
         with progress(None, text='prepare', unit=' rows') as bar:
             for entry in runner(jobs, run.folder, config, folder):
                 entries[entry['part']['name']] = entry
@@ -561,7 +540,7 @@ def prepare(
     shutil.rmtree(run.folder, ignore_errors=True)
     return ProductDataset(out)
 
-
+# %% ../../nbs/data/09_prepare.ipynb #9e466580
 def prepared_account(
     dataset: ProductDataset,  # of a prepared folder
     name=None,  # what it is called; None: its folder
