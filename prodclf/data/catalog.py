@@ -8,13 +8,11 @@ __all__ = ['label_limit', 'product_frame', 'Reading', 'row_account', 'none_left'
            'read_catalog', 'join_readings', 'drop_rare', 'write_catalog']
 
 # %% ../../nbs/data/07_catalog.ipynb #c6fae2b2
-import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 
