@@ -302,6 +302,7 @@ class Source:
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
     category: CategoryNames = field(default_factory=CategoryNames)  # reads the cells of labels
+    roles: Columns = None  # the column of each role, of a table
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
@@ -434,6 +435,7 @@ def table_source(
         encoding,
         notes,
         category=CategoryNames(depth, separator, missing, merge_categories),
+        roles=columns,
     )
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
