@@ -205,7 +205,7 @@ def _categories(found: CatalogCheck) -> str:
         )
     return '\n'.join(lines)
 
-
+# %% ../../nbs/evaluate/06_check.ipynb #72d85641
 def _sections(found: CatalogCheck) -> list:
     "(heading, text) of each section of the page that has something to say"
     files = [(name, about, _size(n) if n else '') for name, about, n in found.files]
@@ -260,7 +260,7 @@ def _shelves(found: CatalogCheck, categories: int, products: int, seed: int) -> 
         shelves.append((head, dataset.take(np.sort(some)).to_dict('records')))
     return shelves
 
-
+# %% ../../nbs/evaluate/06_check.ipynb #0a7338db
 def write_check(
     found: CatalogCheck,  # of `check_catalog`
     file,  # the HTML file to write
