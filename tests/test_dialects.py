@@ -149,11 +149,11 @@ def test_backslashes(tmp_path, cell, meant):
 
 
 def test_a_header_alone_keeps_what_looks_like_it():
-    from prodclf.data.formats import _header_at
-    assert _header_at([['Artikel', 'Gruppe'], ['Rug', 'Rugs'], ['Title', 'Image']]) == 0       # a product called Title
-    assert _header_at([['a', 'b', 'c'], ['1', '2', '3', '4'], ['1', '2', '3', '4']]) == 0       # as R writes row names
-    assert _header_at([['x', 'Artikel'], ['1', 'b', 'c']]) == 0
-    assert _header_at([['made by'], ['Artikel', 'Gruppe', 'Preis'], ['a', 'b', '3'], ['c', 'd', '4']]) == 1
+    from prodclf.data.text import header_at
+    assert header_at([['Artikel', 'Gruppe'], ['Rug', 'Rugs'], ['Title', 'Image']]) == 0       # a product called Title
+    assert header_at([['a', 'b', 'c'], ['1', '2', '3', '4'], ['1', '2', '3', '4']]) == 0       # as R writes row names
+    assert header_at([['x', 'Artikel'], ['1', 'b', 'c']]) == 0
+    assert header_at([['made by'], ['Artikel', 'Gruppe', 'Preis'], ['a', 'b', '3'], ['c', 'd', '4']]) == 1
 
 
 # ---- bytes -------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Damaged and strange input through the readers and `prepare`: nothing crashes, nothing hangs, and every row is accounted for.
 
-Fixed seeds and small numbers every day; PRODCLF_FUZZ=12000 pytest tests/test_fuzz_sources.py for many."""
-import csv, gzip, io, json, os, random, re, signal, struct
+Fixed seeds and small numbers every day; PRODCLF_FUZZ=20000 pytest tests/test_fuzz_sources.py for many."""
+import csv, gzip, io, json, os, random, re, signal, struct, zipfile
 from contextlib import contextmanager
 
 import numpy as np
@@ -175,6 +175,84 @@ def test_mutated_parquet(tmp_path):
         try:
             with in_time(): read(file)
         except ProdclfError as e: assert 'Remedy' in str(e)
+
+
+# ---- whole files of every kind ------------------------------------------------------------------------------
+
+shop = [dict(id=f'f{i}', title=f'Lamp {i} – é', description=f'of size {i * 7919 % 1000}', category='Lamps' if i % 2 else 'Mugs') for i in range(24)]
+
+
+def text_file(delimiter=',', quoting=csv.QUOTE_MINIMAL, head='', end='\n', encoding='utf-8'):
+    out = io.StringIO(); w = csv.DictWriter(out, list(shop[0]), delimiter=delimiter, quoting=quoting, lineterminator=end)
+    w.writeheader(); w.writerows(shop)
+    return (head + out.getvalue()).encode(encoding)
+
+
+def arrow_file(write):
+    import pyarrow as pa
+    out = io.BytesIO(); write(pa.Table.from_pylist(shop), out); return out.getvalue()
+
+
+def parquet(table, out):
+    import pyarrow.parquet as pq
+    about = {'info': {'features': {'category': {'names': ['a', 'b'], '_type': 'ClassLabel'}}}}
+    pq.write_table(table.replace_schema_metadata({'huggingface': json.dumps(about)}), out, row_group_size=7)
+
+
+def ipc(table, out):
+    import pyarrow as pa
+    with pa.ipc.new_file(out, table.schema) as w: w.write_table(table, 7)
+
+
+def workbook(table, out):
+    from openpyxl import Workbook
+    book = Workbook()
+    for row in [list(shop[0]), *(list(r.values()) for r in shop)]: book.active.append(row)
+    book.save(out)
+
+
+def zipped(table, out):
+    with zipfile.ZipFile(out, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr('products.csv', text_file())
+
+
+by_lines = {        # name of the file -> its bytes; a row stands on one line
+    'a.csv': text_file(), 'b.csv': text_file(';', csv.QUOTE_ALL), 'c.tsv': text_file('\t'), 'd.csv': text_file('|', head='sep=|\n'), 'e.csv': text_file(head='Report of May\n\n'),
+    'f.csv': text_file(end=',\n'), 'g.csv': text_file(encoding='utf-8-sig'), 'h.jsonl': b''.join(json.dumps(r).encode() + b'\n' for r in shop), 'i.jsonl': b''.join(f'{r!r}\n'.encode() for r in shop)}
+as_a_whole = {
+    'a.json': json.dumps(shop).encode(), 'b.json': json.dumps(dict(page=1, products=shop), indent=1).encode(), 'c.csv': text_file(encoding='utf-16'), 'd.csv': text_file('\t', encoding='utf-16-le'),
+    'e.csv.gz': gzip.compress(text_file(), mtime=0), 'f.zip': arrow_file(zipped), 'g.parquet': arrow_file(parquet), 'h.arrow': arrow_file(ipc), 'i.xlsx': arrow_file(workbook)}
+marks = b'\x00\xff",;0\r\t|\'\\[]{}:#\xef\xbb\xbf'
+files = many if many > 500 else 270
+
+
+@pytest.mark.parametrize('name', by_lines)
+def test_damaged_lines_of_every_kind(name, tmp_path):
+    "One or two lines are damaged: every other line is a row under its own number, whatever stands in those"
+    draw, (*lines, _) = random.Random(name), by_lines[name].split(b'\n')
+    first = next(i for i, line in enumerate(lines) if b'f0' in line)
+    for _ in range(files // 18):
+        spoiled, at = list(lines), draw.sample(range(first, len(lines)), draw.choice([1, 1, 2]))
+        for i in at: spoiled[i] = mutated_bytes(spoiled[i], draw, draw.choice([1, 1, 2, 4]), marks)
+        (file := tmp_path/name).write_bytes(b'\n'.join(spoiled) + b'\n')
+        try:
+            with in_time(): found = read(file, source='table', need_label=False)
+        except ProdclfError as e: raise AssertionError(spoiled) from e
+        lost = {n for n in range(first + 1, len(lines) + 1) if n - 1 not in at} - set(found) if b'\r' not in b''.join(spoiled) else set()
+        assert not lost, (lost, [spoiled[i] for i in at])
+
+
+@pytest.mark.parametrize('where,name', [('lines', n) for n in by_lines] + [('whole', n) for n in as_a_whole])
+def test_damaged_files_of_every_kind(where, name, tmp_path):
+    "Any bytes are damaged: rows and rejected rows, or one sentence with a remedy"
+    raw, draw = dict(lines=by_lines, whole=as_a_whole)[where][name], random.Random(where + name)
+    outcomes = {'read': 0, 'refused': 0}
+    for i in range(files // 18):
+        (file := tmp_path/name).write_bytes(mutated_bytes(raw, draw, draw.choice([0, 1, 1, 2, 8]), draw.choice([range(256), marks])))
+        try:
+            with in_time(): read(file, source=draw.choice(['auto', 'table']), need_label=False)
+        except ProdclfError as e: assert 'Remedy: ' in str(e) and '\n' not in str(e), e; outcomes['refused'] += 1
+        else: outcomes['read'] += 1
+    assert outcomes['read'] and sum(outcomes.values()) == files // 18, outcomes
 
 
 # ---- pictures ---------------------------------------------------------------------------------------------

@@ -271,6 +271,7 @@ class Source:
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
     category: CategoryReader = field(default_factory=CategoryReader)  # reads the cells of labels
+    roles: Columns = None  # the column of each role, of a table
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
@@ -386,18 +387,20 @@ def table_source(
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
     source = source.rename(columns=str) if is_frame else source
     files = [source] if is_frame else table_files(source)
-    place = None if is_frame else files[0].parent
+    place = None if is_frame else Path(source).expanduser()
+    place = place.parent if place and place.is_file() else place
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
-    roles |= dict(id=id, split=split)
-    about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
+    roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
+    about = describe_table(source, encoding, roles.values())
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
     guessed = id is None and str(columns.id).lower() != 'id'
-    notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
+    notes += [*about.notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
     category = CategoryReader(depth, separator, missing, merge_categories)
-    return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
+    about = dict(notes=notes, category=category, roles=columns)
+    return Source(name, files, adapt, columns.used, folder, encoding, **about)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(

@@ -58,6 +58,35 @@ def sources_to_fetch(
     return [Remote(base + quote(n), n) for n in names]
 
 # %% ../../nbs/data/12_published.ipynb #82a375f9
+def _member_path(archive: Path, folder: Path, member) -> Path:
+    "Where a member goes; None where it is a folder; raises for a link and for what leads outside"
+    if member.isdir():
+        return None
+    try:
+        path = safe_path(folder, member.name.removeprefix('./'))
+    except Hopeless as e:
+        raise ProdclfError(f'{archive.name}: {e}') from None
+    if member.isreg():
+        return path
+    raise ProdclfError(
+        f'{archive.name}: {member.name!r} is not a plain file. Remedy: an archive without links'
+    )
+
+
+def _write_member(tar, member, path: Path):
+    "Write a file whole, or not at all; one that is there with the same size and time stays"
+    before = path.stat() if path.exists() else None
+    if before and (before.st_size, int(before.st_mtime)) == (member.size, int(member.mtime)):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + '.part')
+    part.unlink(missing_ok=True)
+    with tar.extractfile(member) as f, open(part, 'xb') as out:
+        shutil.copyfileobj(f, out, 1 << 20)
+    os.utime(part, (member.mtime, member.mtime))
+    os.replace(part, path)
+
+# %% ../../nbs/data/12_published.ipynb #1e27731b
 def unpack(
     archive,  # a .tar, .tar.gz, …
     folder,  # where its files go
@@ -68,37 +97,17 @@ def unpack(
     archive, folder, count, total = Path(archive), Path(folder), 0, 0
     try:
         with tarfile.open(archive) as tar:
-            for m in tar:
-                if m.isdir():
+            for member in tar:
+                path = _member_path(archive, folder, member)
+                if path is None:
                     continue
-                try:
-                    path = safe_path(folder, m.name.removeprefix('./'))
-                except Hopeless as e:
-                    raise ProdclfError(f'{archive.name}: {e}') from None
-                if not m.isreg():
-                    raise ProdclfError(
-                        f'{archive.name}: {m.name!r} is not a plain file. Remedy: an archive '
-                        'without links'
-                    )
-                count, total = count + 1, total + m.size
+                count, total = count + 1, total + member.size
                 if total > largest:
                     raise ProdclfError(
                         f'{archive.name}: more than {largest:,} bytes. Remedy: largest=… if that '
                         'is meant'
                     )
-                if (
-                    path.exists()
-                    and (s := path.stat()).st_size == m.size
-                    and int(s.st_mtime) == int(m.mtime)
-                ):
-                    continue
-                path.parent.mkdir(parents=True, exist_ok=True)
-                part = path.with_name(path.name + '.part')
-                part.unlink(missing_ok=True)
-                with tar.extractfile(m) as f, open(part, 'xb') as out:
-                    shutil.copyfileobj(f, out, 1 << 20)
-                os.utime(part, (m.mtime, m.mtime))
-                os.replace(part, path)
+                _write_member(tar, member, path)
     except (tarfile.TarError, EOFError) as e:
         raise ProdclfError(
             f'{archive.name}: damaged after {count} files ({e}). Remedy: remove it and fetch it '
@@ -110,6 +119,21 @@ def unpack(
             'make room in a folder that can be written, then again'
         ) from None
     return count
+
+# %% ../../nbs/data/12_published.ipynb #80c5ef32
+def _account(got, clock) -> dict:
+    "What was fetched, for metrics.json"
+    return dict(
+        command='fetch',
+        version=__version__,
+        files=len(got),
+        fetched=got.count('fetched'),
+        there=got.count('there'),
+        bytes=sum(r.bytes for r in got.rows),
+        seconds=round(clock.total, 2),
+        steps=clock.steps,
+        failed=[dict(name=r.name, url=r.url, reason=r.reason) for r in got.failed],
+    )
 
 # %% ../../nbs/data/12_published.ipynb #c55ec04f
 @delegates(DownloadConfig)
@@ -133,20 +157,8 @@ def fetch_command(
             for r in got.rows
             if unpacked and r.state != 'failed' and r.name.endswith('.tar')
         )
-    metrics = dict(
-        command='fetch',
-        version=__version__,
-        source=source,
-        base_url=base_url or _published[source],
-        files=len(got),
-        fetched=got.count('fetched'),
-        there=got.count('there'),
-        unpacked=members,
-        bytes=sum(r.bytes for r in got.rows),
-        seconds=round(clock.total, 2),
-        steps=clock.steps,
-        failed=[dict(name=r.name, url=r.url, reason=r.reason) for r in got.failed],
-    )
+    base_url = base_url or _published[source]
+    metrics = dict(source=source, base_url=base_url, unpacked=members, **_account(got, clock))
     try:
         write_json(Path(out) / 'metrics.json', metrics)
     except OSError as e:

@@ -66,7 +66,7 @@ def _text_kind(file, kind: str) -> str:
         )
     return 'jsonl' if re.match(r'(\[\s*)?\{\s*["\']', start) else kind
 
-# %% ../../nbs/data/03_tables.ipynb #c2d85f02
+# %% ../../nbs/data/03_tables.ipynb #2298b7c4
 def _workbook(file) -> bool:
     "Whether a zip archive is an Excel workbook; raises `ProdclfError` for another office file"
     try:
@@ -128,7 +128,7 @@ def _is_one_table(files: list) -> bool:
     parquet = all(f.suffix.lower() in ('.parquet', '.pq') for f in files)
     return parquet or len(names) == 1 or all(n.startswith('part-#') for n in names)
 
-
+# %% ../../nbs/data/03_tables.ipynb #d628aee7
 def table_files(
     source,  # a file or a folder
 ) -> list:
@@ -160,7 +160,7 @@ def table_files(
         'table: part-0.csv, part-1.csv'
     )
 
-# %% ../../nbs/data/03_tables.ipynb #9a98f818
+# %% ../../nbs/data/03_tables.ipynb #26475494
 def source_name(
     source,  # a file, a folder or a data frame
 ) -> str:
@@ -223,7 +223,7 @@ def quarantine_frame(
     types = {c: 'int64' if c == 'row' else 'str' for c in quarantine_columns}
     return pd.DataFrame({c: pd.Series(v, dtype=types[c]) for c, v in zip(types, cells)})
 
-# %% ../../nbs/data/03_tables.ipynb #7f895316
+# %% ../../nbs/data/03_tables.ipynb #8a1f13b5
 def _open_frame(frame) -> Table:
     def rows(columns):
         names = [c for c in frame.columns if columns is None or c in columns]
@@ -253,17 +253,18 @@ def open_table(
     names = list(dict.fromkeys([*table.names, *given]))
     return table._replace(names=names, rows=rows)
 
-# %% ../../nbs/data/03_tables.ipynb #696cd3a9
+# %% ../../nbs/data/03_tables.ipynb #508afe01
 def describe_table(
     source,  # a file, a folder or a data frame
     encoding: str = 'utf-8',  # of text files
-    wanted=(),  # names of columns that were asked for
+    wanted=(),  # options that name columns, or None
 ) -> Table:
     """All names and notes of a source (what else is there is of its first file); raises
     `ProdclfError` when there is nothing to read or the encoding is wrong"""
     if isinstance(source, pd.DataFrame):
         return _open_frame(source)
     files, tables = table_files(source), []
+    wanted = [c for option in wanted if option for c in _names_in(option, ())]
     for file in files:
         if table_kind(file) in ('csv', 'jsonl'):
             check_encoding(file, encoding)
@@ -326,7 +327,7 @@ class Columns(NamedTuple):
             if v and v != r and v != (r,)
         )
 
-# %% ../../nbs/data/03_tables.ipynb #c59466ce
+# %% ../../nbs/data/03_tables.ipynb #c3e3a6b6
 def _find_column(
     names: list,  # the columns there are
     wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
@@ -360,9 +361,9 @@ def _names_in(option, names) -> list:
         return [option.strip()]
     return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
 
-# %% ../../nbs/data/03_tables.ipynb #63336a3a
-def _check_chosen(c: Columns, names: list, source, need_label: bool):
-    "Raise where a role that is needed has no column, or a column is there twice"
+# %% ../../nbs/data/03_tables.ipynb #34ad8e15
+def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns:
+    "The columns; raises where nothing can be read, or learned, or a name stands for two"
     there = ', '.join(map(str, names))
     if not c.text and not c.image:
         raise ProdclfError(
@@ -381,8 +382,9 @@ def _check_chosen(c: Columns, names: list, source, need_label: bool):
             f'{source}: {twice[0]!r} is the name of more than one column. Remedy: rename one of '
             'them'
         )
+    return c
 
-# %% ../../nbs/data/03_tables.ipynb #a366de03
+# %% ../../nbs/data/03_tables.ipynb #10647bb9
 def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
@@ -410,7 +412,7 @@ def choose_columns(
     else:
         asked = [c for c in _names_in(text, names) if c not in ('', 'none')]
         text = [_find_column(names, c, 'text', source) for c in asked]
-    c = Columns(
+    found = Columns(
         title or (text[0] if text and roles.get('title') is None else None),
         tuple(dict.fromkeys(text)),
         pick('image', 'image'),
@@ -420,8 +422,7 @@ def choose_columns(
         pick('id', 'id'),
         pick('split', 'split'),
     )
-    _check_chosen(c, names, source, need_label)
-    return c
+    return _check_columns(found, names, source, need_label)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
 _id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
@@ -531,7 +532,7 @@ def _several(names, separator: str) -> list:
     again = sum(len(held) > 1 for held in inside.values())
     return many if len(many) > 2 and 5 * len(many) >= len(names) and 2 * again > len(inside) else []
 
-# %% ../../nbs/data/03_tables.ipynb #9ee92d6d
+# %% ../../nbs/data/03_tables.ipynb #4778794b
 def category_notes(
     counts: dict,  # name of a category -> its products
 ) -> list:  # sentences

@@ -83,7 +83,7 @@ def is_public(
             return False
     return ip.is_global and not ip.is_multicast
 
-
+# %% ../../nbs/data/00_web.ipynb #1ae0487c
 def addresses(
     host: str,  # name or address
     port: int,  # of the service
@@ -105,7 +105,7 @@ def addresses(
         )
     return found
 
-
+# %% ../../nbs/data/00_web.ipynb #35cec2e8
 def check_url(
     url: str,  # address
     before: str = None,  # the address that led here
@@ -127,14 +127,8 @@ def check_url(
     return u.hostname
 
 # %% ../../nbs/data/00_web.ipynb #bfd034ea
-def guarded_session(
-    allow_private: bool = False,  # connect to private addresses too
-    patience: float = 30.0,  # seconds for the head of an answer
-):
-    """A requests session that connects to checked addresses only, without proxies and without the
-    passwords of ~/.netrc"""
-    import requests
-    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+def _guard(allow_private: bool, patience: float):
+    "A mix-in for connections: checked addresses only, and an end to waiting for an answer"
 
     class Guard:
         def _new_conn(self):
@@ -170,8 +164,22 @@ def guarded_session(
                 if late:
                     raise Trouble('the server stopped sending')
 
+    return Guard
+
+# %% ../../nbs/data/00_web.ipynb #a9575e6c
+def guarded_session(
+    allow_private: bool = False,  # connect to private addresses too
+    patience: float = 30.0,  # seconds for the head of an answer
+):
+    """A requests session that connects to checked addresses only, without proxies and without the
+    passwords of ~/.netrc"""
+    import requests
+    from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+
+    guard = _guard(allow_private, patience)
+
     def guarded(pool):
-        connection = type('Guarded', (Guard, pool.ConnectionCls), {})
+        connection = type('Guarded', (guard, pool.ConnectionCls), {})
         return type(pool.__name__, (pool,), dict(ConnectionCls=connection))
 
     session = requests.Session()
