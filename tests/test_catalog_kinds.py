@@ -11,7 +11,7 @@ from prodclf.core import ProdclfError
 from prodclf.data.catalog import read_catalog
 from prodclf.data.prepare import PrepareConfig, prepare
 from prodclf.data.splits import group_kfold
-from prodclf.data.tables import CategoryNames, category_notes, content_id
+from prodclf.data.tables import CategoryReader, category_notes, content_id
 
 words = dict(Kettles=('kettle', 'steel', 'boil'), Scarves=('scarf', 'wool', 'fringe'), Tents=('tent', 'pole', 'canvas'))
 
@@ -157,7 +157,7 @@ def test_spellings_of_one_category(tmp_path, spellings):
     assert merged.products.label.nunique() == 3 and not any('--merge' in n for n in merged.notes)
 
 def test_categories_that_only_look_alike_stay_apart():
-    name = CategoryNames(merge=True)
+    name = CategoryReader(merge=True)
     assert len({name(v) for v in ('C', 'C++', 'C#', 'Bed & Bath', 'Bed Bath')}) == 5
 
 @pytest.mark.parametrize('separator', ['; ', '|', ', '])

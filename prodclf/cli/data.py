@@ -161,19 +161,12 @@ _encoding = dict(
 @takes_columns
 @takes('options', **_encoding)
 @takes('how', **_run)
-def embed(
-    data: Data,
-    columns: dict,
-    options: dict,
-    how: dict,
-    text_encoder: TextEncoder = None,
-    image_encoder: ImageEncoder = None,
-    out: _Folder = None,
-):
+@takes('asked', text=(TextEncoder, None), image=(ImageEncoder, None))
+def embed(data: Data, columns: dict, options: dict, how: dict, asked: dict, out: _Folder = None):
     "Encode a catalog once; goes on where it was stopped"
     refuse(how['address'] and how['engine'] != 'ray', '--address', 'is for --engine ray')
-    asked, lsa = dict(text=text_encoder, image=image_encoder), (None, 'lsa', 'none')
-    refuse(options['dim'] and text_encoder not in lsa, '--dim', "is for the encoder 'lsa'")
+    has_lsa = asked['text'] in (None, 'lsa', 'none')
+    refuse(options['dim'] and not has_lsa, '--dim', "is for the encoder 'lsa'")
     for name, value in options.items():
         view = 'text' if name in ('max_length', 'dim') else 'image'
         refuse(value and asked[view] == 'none', option_name(name), f'there is no {view} encoder')

@@ -6,7 +6,6 @@
 __all__ = ['embedded']
 
 # %% ../../nbs/cli/04_label.ipynb #16c8d8f2
-import functools, inspect
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -32,6 +31,7 @@ from prodclf.cli.options import (
     quiet_libraries,
     refuse,
     say,
+    takes,
     takes_columns,
     write_metrics,
 )
@@ -67,32 +67,6 @@ def embedded(
     names = {v: n for v, n in dict(text=text, image=image).items() if n != 'none'}
     refuse(not names, '--text-encoder', 'there is neither a text nor an image encoder')
     return embed(dataset, **names, **options)
-
-# %% ../../nbs/cli/04_label.ipynb #c1dd9023
-def _takes(into: str, **options):
-    "Give a command more options; their values arrive as one dictionary, the parameter `into`"
-    shared = {}
-    for name, (kind, default, *about) in options.items():
-        words, limits = about[0] if about else '', dict(*about[1:])
-        flag = limits.pop('name', option_name(name))
-        flag += f'/--no{flag[1:]}' if kind is bool else ''
-        annotation = Annotated[kind, option(flag, words, **limits)] if about else kind
-        place = dict(default=default, annotation=annotation)
-        shared[name] = inspect.Parameter(f'{into}_{name}', inspect.Parameter.KEYWORD_ONLY, **place)
-
-    def change(command):
-        own = inspect.signature(command)
-
-        @functools.wraps(command)
-        def run(**values):
-            taken = {name: values.pop(p.name) for name, p in shared.items()}
-            return command(**{into: taken}, **values)
-
-        mine = [p for p in own.parameters.values() if p.name != into]
-        run.__signature__ = own.replace(parameters=[*mine, *shared.values()])
-        return run
-
-    return change
 
 # %% ../../nbs/cli/04_label.ipynb #023572c1
 _strategies = (
@@ -159,10 +133,10 @@ def _whole_numbers(text: str, name: str) -> list:
 # %% ../../nbs/cli/04_label.ipynb #3922feb9
 @app.command('active')
 @takes_columns
-@_takes('encoders', **_encoders)
-@_takes('stop', **_stop)
-@_takes('loop', **_rounds)
-@_takes('query', **_choice, **_sizes)
+@takes('encoders', **_encoders)
+@takes('stop', **_stop)
+@takes('loop', **_rounds)
+@takes('query', **_choice, **_sizes)
 def _active(
     data: Data, out: Out, columns: dict, encoders: dict, query: dict, loop: dict, stop: dict
 ):
@@ -228,11 +202,11 @@ _about = dict(
 # %% ../../nbs/cli/04_label.ipynb #5dbd66ed
 @app.command('label')
 @takes_columns
-@_takes('encoders', **_encoders)
-@_takes('query', **_choice)
-@_takes('sheet', **_next)
-@_takes('pool', **_about)
-@_takes('answers', **_answers)
+@takes('encoders', **_encoders)
+@takes('query', **_choice)
+@takes('sheet', **_next)
+@takes('pool', **_about)
+@takes('answers', **_answers)
 def _label(
     data: Data,
     out: Annotated[Path, option('--out', 'folder of the pool: journal, sheets, labels so far')],

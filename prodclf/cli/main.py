@@ -229,10 +229,11 @@ def _choices(about: str, *names: str) -> tuple:
 _mode = 'frozen: encode once, train on the vectors; finetune: train everything; default: frozen, '
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
+_solvers = ('auto', 'exact', 'streamed')
 _training = dict(
     mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
     fusion=(str, 'auto', _fusion),
-    solver=(str, 'auto', *_choices('of linear members: auto, exact, streamed', 'auto', 'exact', 'streamed')),
+    solver=(str, 'auto', *_choices(f'of linear members: {", ".join(_solvers)}', *_solvers)),
     epochs=(Optional[int], None, 'of networks', dict(min=1)),
     batch_size=(Optional[int], None, 'of networks', dict(min=2)),
     loss=(Optional[str], None, *_choices(f'of networks: {", ".join(_losses)}', *_losses)),

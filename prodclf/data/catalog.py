@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from fastcore.meta import delegates
 from ..core import ProdclfError, atomic_path, progress
-from .tables import CategoryNames, Columns, Rejected, category_notes, choose_columns
+from .tables import CategoryReader, Columns, Rejected, category_notes, choose_columns
 from .tables import columns_by_content, content_id, is_rounded, product_columns
 from .tables import quarantine_frame, read_rows, remedy, source_name
 from .tables import describe_table, table_files, table_kind
@@ -210,7 +210,7 @@ def make_product(
     cells: dict,  # what an adapter gave
     seen: SeenIds,  # ids met so far; grows
     counts: Counter,  # tallies what is worth a note; grows
-    category: CategoryNames,  # from a cell to the name of a category
+    category: CategoryReader,  # from a cell to the name of a category
     need_label: bool = True,  # reject rows without a label
     bad_image: str = 'quarantine',  # or 'text-only'
 ) -> tuple:  # `product_columns`, then the bytes of its image or None
@@ -270,7 +270,7 @@ class Source:
     encoding: str = 'utf-8'  # of its text files
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
-    category: CategoryNames = field(default_factory=CategoryNames)  # reads the cells of labels
+    category: CategoryReader = field(default_factory=CategoryReader)  # reads the cells of labels
     roles: Columns = None  # the column of each role, of a table
 
     def rows(self):
@@ -389,7 +389,6 @@ def table_source(
     files = [source] if is_frame else table_files(source)
     place = None if is_frame else Path(source).expanduser()
     place = place.parent if place and place.is_file() else place
-    category = CategoryNames(depth, separator, missing, merge_categories)
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
     roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
     about = describe_table(source, encoding, roles.values())
@@ -399,7 +398,7 @@ def table_source(
     guessed = id is None and str(columns.id).lower() != 'id'
     notes += [*about.notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
-    category = CategoryNames(depth, separator, missing, merge_categories)
+    category = CategoryReader(depth, separator, missing, merge_categories)
     about = dict(notes=notes, category=category, roles=columns)
     return Source(name, files, adapt, columns.used, folder, encoding, **about)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['quarantine_columns', 'product_columns', 'is_rounded', 'table_kind', 'table_files', 'source_name', 'remedy',
            'quarantine_frame', 'open_table', 'describe_table', 'table_names', 'read_rows', 'Columns', 'choose_columns',
-           'columns_by_content', 'content_id', 'category_key', 'CategoryNames', 'category_notes']
+           'columns_by_content', 'content_id', 'category_key', 'CategoryReader', 'category_notes']
 
 # %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
 import csv, difflib, re, shlex, unicodedata, zipfile
@@ -483,7 +483,7 @@ def category_key(
     return _apart.sub(' ', plain).strip() or plain
 
 
-class CategoryNames:
+class CategoryReader:
     "What turns a cell into the name of a category, or None"
 
     def __init__(
