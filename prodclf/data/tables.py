@@ -72,7 +72,7 @@ def _workbook(file) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             inside = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError):
         return False  # opening it will tell
     if 'xl/workbook.xml' not in inside and {'content.xml', '[Content_Types].xml'} & set(inside):
         raise ProdclfError(f'{Path(file).name}: an office file, and no Excel workbook. {_save_as}')
