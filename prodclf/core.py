@@ -216,20 +216,23 @@ def _begin_worker(initializer, initargs):
         initializer(*initargs)
 
 # %% ../nbs/00_core.ipynb #7ac3a331
-@contextmanager
-def _hidden_main(initargs):
-    """Start processes without importing the user's script in them, so that it needs no guard,
-    unless something that goes to them is defined there"""
+def _needs_main(arguments) -> bool:
+    "Whether something that goes to new processes is defined in the user's script"
     import pickle
 
     try:
-        needed = b'__main__' in pickle.dumps(initargs)
+        return b'__main__' in pickle.dumps(arguments)
     except Exception:  # locks and shared numbers travel only when a process is started
-        needed = False
+        return False
+
+
+@contextmanager
+def _hidden_main(hide: bool):
+    "Start processes without importing the user's script in them, so that it needs no guard"
     main = sys.modules['__main__'].__dict__
     before = {k: main.get(k) for k in ('__file__', '__spec__')}
     try:
-        if not needed:
+        if hide:
             main |= dict(__spec__=None)
             main.pop('__file__', None)
         yield
@@ -237,6 +240,45 @@ def _hidden_main(initargs):
         main |= {k: v for k, v in before.items() if v is not None or k == '__spec__'}
 
 # %% ../nbs/00_core.ipynb #52c71141
+def _pool_map(function, jobs, workers, initializer, initargs, ordered, tick):
+    "What `process_map` does with more than one process"
+    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    from concurrent.futures.process import BrokenProcessPool
+    import multiprocessing
+    from prodclf.core import _begin_worker  # by its place in the package, in this chapter too
+
+    spawn, waiting, hide = multiprocessing.get_context('spawn'), [], not _needs_main(initargs)
+    others, mine = set(multiprocessing.active_children()), set()
+    pool = ProcessPoolExecutor(workers, spawn, _begin_worker, (initializer, initargs))
+
+    def results(most):
+        "Finished results, until no more than `most` are waited for"
+        while len(waiting) > most:
+            wait(waiting[:1] if ordered else waiting, 0.5, FIRST_COMPLETED)
+            if any(p.exitcode for p in mine):  # the pool overlooks one that dies while it starts
+                raise BrokenProcessPool
+            tick()
+            for f in waiting[:1] if ordered else list(waiting):
+                if f.done():
+                    waiting.remove(f)
+                    yield f.result()
+
+    try:
+        for job in jobs:
+            with _hidden_main(hide):
+                waiting.append(pool.submit(function, job))
+            mine |= set(multiprocessing.active_children()) - others
+            yield from results(workers + 1)
+        yield from results(0)
+    except BrokenProcessPool:
+        raise ProdclfError(
+            'a worker was killed, perhaps for lack of memory. Remedy: fewer --workers, and run '
+            'the same command again; finished parts are kept'
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+# %% ../nbs/00_core.ipynb #9edc99d8
 def process_map(
     function,  # of a module: a new process imports it by name
     jobs,  # iterable; taken as workers become free
@@ -248,46 +290,12 @@ def process_map(
 ):
     """Yield `function(job)` of all jobs; raises what a worker raised, or `ProdclfError` when a
     worker was killed"""
-    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-    from concurrent.futures.process import BrokenProcessPool
-    import multiprocessing
-    from prodclf.core import _begin_worker  # by its place in the package, in this chapter too
-
     workers = usable_cores() if workers is None else workers
     if workers <= 1:
         if initializer:
             initializer(*initargs)
         yield from map(function, jobs)
         return
-    spawn, waiting = multiprocessing.get_context('spawn'), []
-    with environment(
-        OMP_NUM_THREADS='1',
-        OPENBLAS_NUM_THREADS='1',
-        TOKENIZERS_PARALLELISM='false',
-        PRODCLF_QUIET='1',
-    ):
-        pool = ProcessPoolExecutor(workers, spawn, _begin_worker, (initializer, initargs))
-
-        def results(most):
-            "Finished results, until no more than `most` are waited for"
-            while len(waiting) > most:
-                wait(waiting[:1] if ordered else waiting, 0.5, FIRST_COMPLETED)
-                tick()
-                for f in waiting[:1] if ordered else list(waiting):
-                    if f.done():
-                        waiting.remove(f)
-                        yield f.result()
-
-        try:
-            for job in jobs:
-                with _hidden_main(initargs):
-                    waiting.append(pool.submit(function, job))
-                yield from results(workers + 1)
-            yield from results(0)
-        except BrokenProcessPool:
-            raise ProdclfError(
-                'a worker was killed, perhaps for lack of memory. Remedy: fewer --workers, and run '
-                'the same command again; finished parts are kept'
-            ) from None
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    variables = dict(OMP_NUM_THREADS='1', OPENBLAS_NUM_THREADS='1', PRODCLF_QUIET='1')
+    with environment(TOKENIZERS_PARALLELISM='false', **variables):
+        yield from _pool_map(function, jobs, workers, initializer, initargs, ordered, tick)

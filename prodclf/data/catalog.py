@@ -384,19 +384,20 @@ def table_source(
 ) -> Source:
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
     is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
+    source = source.rename(columns=str) if is_frame else source
     files = [source] if is_frame else table_files(source)
     place = None if is_frame else Path(source).expanduser()
     place = place.parent if place and place.is_file() else place
-    category = CategoryNames(depth, separator, missing, merge_categories)
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
-    roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
-    about = describe_table(source, encoding, roles.values())
+    roles |= dict(id=id, split=split)
+    about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
     guessed = id is None and str(columns.id).lower() != 'id'
-    notes += [*about.notes, *filter(None, [str(columns)]), *more]
+    notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
+    category = CategoryNames(depth, separator, missing, merge_categories)
     return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c

@@ -200,7 +200,7 @@ _remedies = {
     'label too long': 'name the column of categories with --label',
     'unknown split': 'write train, valid or test, or --split none to take no notice',
     'neither text nor image': 'fill in a title, or name more columns with --text',
-    'duplicate id': '--id with another column, or --id none; or give each product an id of its own',
+    'duplicate id': '--id none, or --id with another column; or give each product an id of its own',
     'variant row': 'none is needed: the product above it has the text and the category',
     'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
@@ -328,7 +328,7 @@ class Columns(NamedTuple):
 
     def __str__(self):
         return ', '.join(
-            f'{r} from {" + ".join(v) if isinstance(v, tuple) else v}'
+            f'{r} from {" + ".join(map(str, v)) if isinstance(v, tuple) else v}'
             for r, v in self._asdict().items()
             if v and v != r and v != (r,)
         )

@@ -18,7 +18,7 @@ from PIL import Image
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, digest, write_json
 from ..data.images import load_image
-from .tokenize import missing_text
+from .tokenize import missing_text, word_tokens
 from .weights import read_settings
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #0755ea9b
@@ -66,7 +66,13 @@ def call_maker(
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #34f58360
 lsa_dim = 256  # components where nothing else is asked for
-_tfidf = dict(sublinear_tf=True, ngram_range=(1, 2), dtype=np.float32)
+_tfidf = dict(
+    sublinear_tf=True,
+    ngram_range=(1, 2),
+    dtype=np.float32,
+    tokenizer=word_tokens,
+    token_pattern=None,
+)
 
 
 class LsaEncoder:

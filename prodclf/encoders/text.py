@@ -197,6 +197,11 @@ def tiny_text_encoder(
             "the 'tiny' text encoder learns its tokenizer from the catalog and got no texts. "
             "Remedy: pass train_texts=…"
         )
+    if dim < 32 or dim % 32:
+        raise ProdclfError(
+            f"{dim} is no width of the 'tiny' text encoder. Remedy: a multiple of 32, one for each "
+            'attention head'
+        )
     tok = train_tokenizer(train_texts, vocabulary)
     config = BertConfig(
         vocab_size=tok.get_vocab_size(),

@@ -193,6 +193,22 @@ def _pick(fitted: _Fitted, by, steps) -> tuple:  # index of the best single memb
     return best, max(found)[2] if found else fitted.single(best)
 
 # %% ../../nbs/models/13_blending.ipynb #96d731b5
+def _nested(log_proba, y, keys, by, steps, folds, seed, fallback) -> np.ndarray:
+    "Predictions (2, N) of what was picked without the row: the point on the way, the single model"
+    fold = (uniform(keys, seed, 'nested') * folds).astype(int)
+    predicted = np.full((2, len(y)), fallback)
+    for i in range(folds):
+        held, rest = fold == i, fold != i
+        if not held.any() or not rest.any():
+            continue
+        part = _Fitted({k: v[rest] for k, v in log_proba.items()}, y[rest])
+        single, point = _pick(part, by, steps)
+        z, has = _stacked({k: v[held] for k, v in log_proba.items()}, part.temperatures)
+        for row, f in zip(predicted, (point, part.single(single)), strict=True):
+            row[held] = _favorites(f, z, has, part.prior)
+    return predicted
+
+# %% ../../nbs/models/13_blending.ipynb #0134fe13
 @dataclass
 class Choice:
     "What `choose` chose: call `.blend`; print it for the reason"
@@ -203,6 +219,7 @@ class Choice:
     nested_single: dict  # the same of taking the best single member
     rows: int  # rows of the choice
     by: str  # the figure that decided
+    reason: str = ''  # why the blend is kept where its estimate is the lower one
 
     def __repr__(self):
         mine, single = (
@@ -211,10 +228,10 @@ class Choice:
         return (
             f'auto chose {self.blend!r} on {self.rows:,} products that no member was fitted on; '
             f'nested estimate of its {self.by.replace("_", "-")} {mine}, against {single} for the '
-            f'best single model, {self.best_single}'
+            f'best single model, {self.best_single}{self.reason}'
         )
 
-
+# %% ../../nbs/models/13_blending.ipynb #580d426c
 def choose(
     # member -> (N, C) on rows it was not trained on; NaN rows where it cannot predict
     log_proba: dict,
@@ -233,20 +250,19 @@ def choose(
     fitted = _Fitted(log_proba, y)
     best, factors = _pick(fitted, by, steps)
     keys = np.arange(len(y)) if groups is None else np.asarray(groups)
-    fold = (uniform(keys, seed, 'nested') * folds).astype(int)
-    predicted = np.full((2, len(y)), fitted.prior.argmax())
-    for i in range(folds):
-        held, rest = fold == i, fold != i
-        if not held.any() or not rest.any():
-            continue
-        part = _Fitted({k: v[rest] for k, v in log_proba.items()}, y[rest])
-        single, point = _pick(part, by, steps)
-        z, has = _stacked({k: v[held] for k, v in log_proba.items()}, part.temperatures)
-        for row, f in zip(predicted, (point, part.single(single))):
-            row[held] = _favorites(f, z, has, part.prior)
+    predicted = _nested(log_proba, y, keys, by, steps, folds, seed, fitted.prior.argmax())
     nested, nested_single = (_figures(y, p) for p in predicted)
+    reason = ''
+    if nested[by] < nested_single[by]:
+        lead = (predicted[1] == y).astype(int) - (predicted[0] == y)  # of the single model
+        by_group = np.bincount(np.unique(keys, return_inverse=True)[1], lead)
+        away = lead.sum() / max(np.sqrt((by_group**2).sum()), 1)
+        reason = (
+            f' (ahead by {away:.1f} standard errors of accuracy: the blend, no worse on the rows '
+            'together and less dependent on one model, is kept)'
+        )
     blend, name = fitted.blend(factors), fitted.names[best]
-    return Choice(blend, name, nested, nested_single, len(y), by)
+    return Choice(blend, name, nested, nested_single, len(y), by, reason)
 
 # %% ../../nbs/models/13_blending.ipynb #47197c19
 def flatten_blend(

@@ -8,13 +8,15 @@ __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 
            'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import NamedTuple
 
 import numpy as np, torch
 from scipy import sparse
 from scipy.special import log_softmax
-from ..core import Clock, ProdclfError, progress, rng
+from ..core import Clock, ProdclfError, progress, rng, usable_cores
 from ..data.dataset import row_blocks, uniform
 from ..data.splits import group_kfold
 from ..evaluate.metrics import fit_temperature
@@ -352,14 +354,12 @@ class _Scaled:
 # %% ../../nbs/models/14_ensemble.ipynb #4e065c03
 def _fit_head(scaled: _Scaled, views, solver, l2, seed):
     "A function that fits a logistic head on rows"
-    data, previous = scaled.data, []
+    data = scaled.data
 
     def fit(rows):
         y, C = data.y[rows], data.n_classes
         if solver == 'exact':
-            start = previous[-1] if previous else None
-            w, b = fit_logistic(scaled[rows], y, C, l2, iterations=60, start=start)
-            previous.append((w, b))
+            w, b = fit_logistic(scaled[rows], y, C, l2, iterations=40)
         else:
             vectors, present = ({v: d[v] for v in views} for d in (data.vectors, data.present))
             loader = EmbeddingLoader(
@@ -495,7 +495,33 @@ class Recipe:
     def __repr__(self):
         return f'members: {", ".join(self.members)}\n{self.plan!r}\n{self.choice!r}'
 
+# %% ../../nbs/models/14_ensemble.ipynb #b06ca88b
+def _crossfit_svms(data, plan, clock, seed) -> dict:
+    "The members that read TF-IDF rows: name -> (member, (m, C) held-out log-probabilities)"
+    found = {}
+    if data.words is not None:
+        with clock('linear_svm'):
+            found['linear_svm'] = crossfit_svm(data, plan, seed)
+    if data.words is not None and data.vectors:
+        with clock('joint_svm'):
+            found['joint_svm'] = crossfit_joint(data, plan, seed=seed)
+    return found
 
+
+def _aside(function, *args) -> Future:
+    "The result to be of a function that runs in a thread of its own and ends with the process"
+    result = Future()
+
+    def run():
+        try:
+            result.set_result(function(*args))
+        except BaseException as e:
+            result.set_exception(e)
+
+    Thread(target=run, daemon=True).start()
+    return result
+
+# %% ../../nbs/models/14_ensemble.ipynb #7d1f9bfc
 def fit_recipe(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # from `plan_recipe`
@@ -509,14 +535,18 @@ def fit_recipe(
         raise ProdclfError(
             'only one category has training products. Remedy: a classifier needs two'
         )
-    clock, found = clock or Clock(), {}
-    if data.words is not None:
-        with clock('linear_svm'):
-            found['linear_svm'] = crossfit_svm(data, plan, seed)
-    found |= crossfit_heads(data, plan, clock=clock, seed=seed)
-    if data.words is not None and data.vectors:
-        with clock('joint_svm'):
-            found['joint_svm'] = crossfit_joint(data, plan, seed=seed)
+    clock, several = clock or Clock(), plan.solver == 'exact' and usable_cores() > 1
+    svms = _aside(_crossfit_svms, data, plan, clock, seed) if several else None
+    threads = torch.get_num_threads()
+    try:
+        if svms:
+            torch.set_num_threads(max(1, threads - 1))
+        heads = crossfit_heads(data, plan, clock=clock, seed=seed)
+    finally:
+        torch.set_num_threads(threads)
+    svms = svms.result() if svms else _crossfit_svms(data, plan, clock, seed)
+    order = ['linear_svm', *head_views, 'joint_svm']
+    found = {k: v for k in order for v in [(svms | heads).get(k)] if v}
     members, held_out = ({n: pair[i] for n, pair in found.items()} for i in (0, 1))
     y = data.y[plan.judged]
     with clock('choosing'):

@@ -79,7 +79,7 @@ def fit_logistic(
     classes: int,  # C
     l2: float = 0.1,  # penalty, as if on the sum over rows
     iterations: int = 80,  # of L-BFGS, at most
-    start=None,  # (weights, bias) to start from, such as those of another fold
+    start=None,  # (weights, bias) to start from, such as those of fewer labels
     tolerance: float = 1e-6,  # stop when the loss changes less
 ) -> tuple:  # (K, C) weights, (C,) bias
     "Multinomial logistic regression"
@@ -91,7 +91,7 @@ def fit_logistic(
     optimizer = torch.optim.LBFGS(
         [w, b],
         max_iter=iterations,
-        history_size=10,
+        history_size=30,
         line_search_fn='strong_wolfe',
         tolerance_change=tolerance,
     )

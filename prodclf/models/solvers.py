@@ -194,7 +194,7 @@ def _solve_exactly(x, y, bias, loss, C, class_weight, seed):
     "Weights (D, C) by scikit-learn; changes `bias` in place"
     common = dict(C=C, class_weight=class_weight, random_state=seed)
     if loss == 'hinge':
-        found = LinearSVC(**common).fit(x, y)
+        found = LinearSVC(tol=1e-3, **common).fit(x, y)
     else:
         found = LogisticRegression(solver='saga', tol=1e-3, max_iter=200, **common).fit(x, y)
     w, b, seen = found.coef_, found.intercept_, found.classes_

@@ -18,6 +18,7 @@ from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, process_map, progress, usable_cores
 from ..data.dataset import ProductDataset, check_rows
+from ..encoders.tokenize import word_tokens
 from .solvers import LinearModel, SparseRows, load_arrays, save_arrays
 
 # %% ../../nbs/models/10_sparse_text.ipynb #b5c8369c
@@ -26,16 +27,18 @@ hash_columns = 2**22  # columns that words are hashed into
 
 def _hash_counts(
     texts,  # N texts, NaN or None where missing
-    chars=None,  # (shortest, longest) letter n-gram to count as well
-) -> sparse.csr_matrix:  # (N, hash_columns), or twice as many columns with `chars`
+) -> sparse.csr_matrix:  # (N, hash_columns)
     "How often each word and word pair occurs, by hashed column"
-    common = dict(n_features=hash_columns, alternate_sign=False, norm=None, dtype=np.float32)
-    texts = ['' if pd.isna(t) else str(t) for t in texts]
-    words = HashingVectorizer(ngram_range=(1, 2), **common).transform(texts)
-    if not chars:
-        return words
-    letters = HashingVectorizer(analyzer='char_wb', ngram_range=tuple(chars), **common)
-    return sparse.hstack([words, letters.transform(texts)], format='csr')
+    counts = HashingVectorizer(
+        n_features=hash_columns,
+        ngram_range=(1, 2),
+        tokenizer=word_tokens,
+        token_pattern=None,
+        alternate_sign=False,
+        norm=None,
+        dtype=np.float32,
+    )
+    return counts.transform(['' if pd.isna(t) else str(t) for t in texts])
 
 # %% ../../nbs/models/10_sparse_text.ipynb #8e2c13a2
 class TextVectorizer:
@@ -45,11 +48,9 @@ class TextVectorizer:
         self,
         columns,  # (D,) hashed columns to keep, rising
         idf,  # (D,) inverse document frequency of each
-        chars=None,  # (shortest, longest) letter n-gram that is counted as well
     ):
         self.columns, self.idf = np.asarray(columns, np.int32), np.asarray(idf, np.float32)
-        self.chars = tuple(chars) if chars else None
-        self._place = np.full(hash_columns * (2 if chars else 1), -1, np.int32)
+        self._place = np.full(hash_columns, -1, np.int32)
         self._place[self.columns] = np.arange(len(self.columns))
 
     def __len__(self):
@@ -63,7 +64,7 @@ class TextVectorizer:
         folder,  # made when missing
     ) -> Path:  # the folder
         "Write vectorizer.safetensors"
-        about = dict(hash_columns=hash_columns, chars=self.chars)
+        about = dict(hash_columns=hash_columns)
         save_arrays(folder, 'vectorizer', about, columns=self.columns, idf=self.idf)
         return Path(folder)
 
@@ -80,7 +81,7 @@ class TextVectorizer:
                 f'{about["hash_columns"]:,} columns, this version hashes into {hash_columns:,}. '
                 'Remedy: use that version, or train again'
             )
-        return cls(columns, idf, about['chars'])
+        return cls(columns, idf)
 
 # %% ../../nbs/models/10_sparse_text.ipynb #9bc230e9
 @patch
@@ -103,7 +104,7 @@ def transform(
     texts,  # N texts, NaN or None where missing
 ) -> sparse.csr_matrix:  # (N, D) float32
     "TF-IDF rows of texts, of length 1, or 0 where no word is known"
-    return self.tfidf(_hash_counts(texts, self.chars))
+    return self.tfidf(_hash_counts(texts))
 
 # %% ../../nbs/models/10_sparse_text.ipynb #7d063983
 @patch(cls_method=True)
@@ -113,14 +114,13 @@ def commonest(
     n: int,  # training texts
     n_classes: int,  # categories
     memory: int = 2**28,  # bytes for a table of weights, columns × categories × 4
-    chars=None,  # (shortest, longest) letter n-gram that was counted as well
 ) -> TextVectorizer:
     "The columns that occur in most texts, as many as the memory has room for (at least 4,096)"
     keep = max(4096, memory // (4 * n_classes))
     columns = np.flatnonzero(df)
     common = np.argsort(-df[columns], kind='stable')[:keep]  # of equals, the lower column
     columns = np.sort(columns[common])
-    return cls(columns, np.log((1 + n) / (1 + df[columns])) + 1, chars)
+    return cls(columns, np.log((1 + n) / (1 + df[columns])) + 1)
 
 # %% ../../nbs/models/10_sparse_text.ipynb #47442019
 class _Numbers:
@@ -212,8 +212,8 @@ class NoWords(ProdclfError):
 _counting = threading.local()  # what a worker counts
 
 
-def _begin_counting(dataset, chars):
-    _counting.dataset, _counting.chars = dataset, chars
+def _begin_counting(dataset):
+    _counting.dataset = dataset
 
 
 def _count_block(
@@ -222,7 +222,7 @@ def _count_block(
     "Count the words of neighboring rows"
     (start, stop, learn), began = block, time.perf_counter()
     texts = _counting.dataset.take(np.arange(start, stop), ['text']).text
-    x = _hash_counts(texts, _counting.chars)
+    x = _hash_counts(texts)
     used, products = np.unique(x[learn].indices, return_counts=True)
     counts = np.minimum(x.data, 255).astype(np.uint8)
     seconds = time.perf_counter() - began
@@ -236,7 +236,6 @@ def count_texts(
     folder=None,  # where a folder for the counts is made; None: in memory up to 200,000 texts
     workers: int = None,  # processes; None: one a core above 50,000 texts, else this one
     memory: int = 2**28,  # bytes for a table of weights, columns × categories × 4
-    chars=None,  # (shortest, longest) letter n-gram to count as well, such as (3, 5)
 ) -> TextRows:
     "Count the words of all texts once; raises `NoWords` when the training texts have none"
     from prodclf.models import sparse_text as here  # a new process finds its functions by name
@@ -250,9 +249,9 @@ def count_texts(
     on_disk = large or folder is not None
     found = TextRows(Path(tempfile.mkdtemp('', '.counts-', folder)) if on_disk else None)
     workers = (usable_cores() if n > 50_000 else 1) if workers is None else workers
-    df, lengths = np.zeros(hash_columns * (2 if chars else 1), np.int32), [np.zeros(1, np.int64)]
+    df, lengths = np.zeros(hash_columns, np.int32), [np.zeros(1, np.int64)]
     blocks = ((i, min(i + size, n), learn[i : i + size]) for i in range(0, n, size))
-    jobs = here._count_block, blocks, workers, here._begin_counting, (data, chars), True
+    jobs = here._count_block, blocks, workers, here._begin_counting, (data,), True
     for columns, counts, words, used, products, seconds in progress(
         process_map(*jobs), -(-n // size), 'counting words', f'x{size}'
     ):
@@ -267,7 +266,7 @@ def count_texts(
             'with --text'
         )
     found.ends = np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    found.vectorizer = TextVectorizer.commonest(df, learn.sum(), n_classes, memory, chars)
+    found.vectorizer = TextVectorizer.commonest(df, learn.sum(), n_classes, memory)
     return found
 
 # %% ../../nbs/models/10_sparse_text.ipynb #35cff287
