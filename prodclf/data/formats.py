@@ -212,7 +212,7 @@ def _literal(line: str):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', SyntaxWarning)  # of a backslash
+            warnings.simplefilter('ignore')  # of a backslash
             return ast.literal_eval(line.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
