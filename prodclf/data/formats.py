@@ -447,7 +447,7 @@ def _open_parquet(file) -> Table:
     with opened() as f:
         return _arrow_table(file, f.schema_arrow, batches)
 
-
+# %% ../../nbs/data/02_formats.ipynb #8c5a7efd
 def _open_arrow(file) -> Table:
     import pyarrow as pa
 
