@@ -82,15 +82,38 @@ def test_no_option_is_ignored(prodclf, prepared, tmp_path, words):
     assert not (tmp_path / 'm' / 'config.json').exists()
 
 
-def test_streamed_solvers_cost_little(prodclf, table, tmp_path):
-    "Forced on a small catalog, they are near the exact ones"
-    found = {}
-    for solver in ('exact', 'streamed'):
-        out = tmp_path / solver
-        prodclf(
-            'train', table, '--out', out, '--solver', solver, '--min-per-class', 5, *encoders['no weights']
-        )
-        m = json.loads((out / 'metrics.json').read_text())
-        assert solver in m['plan']
-        found[solver] = {r['model']: r['accuracy'] for r in m['results']}
-    assert abs(found['exact']['fused'] - found['streamed']['fused']) < 0.04  # some hundred test products
+def test_solver_is_heeded(prodclf, table, tmp_path):
+    out = tmp_path / 'streamed'
+    prodclf(
+        *('train', table, '--out', out, '--solver', 'streamed', '--min-per-class', 5),
+        *('--text-encoder', 'lsa', '--image-encoder', 'none'),
+    )
+    assert 'streamed' in json.loads((out / 'metrics.json').read_text())['plan']
+
+
+def test_streamed_solvers_cost_little():
+    """Forced on the embedded catalog, they cost at most .3 points of accuracy: 1,200 products to
+    learn from and 1,200 to test on, paired, over three splits (measured 2026-11-26: .0 points,
+    with a standard deviation of .2 from split to split)"""
+    from prodclf.core import Clock
+    from prodclf.data.dataset import ProductDataset
+    from prodclf.models.ensemble import fit_recipe, plan_recipe
+    from prodclf.sample.shop import sample_catalog
+    from prodclf.train.classifier import TrainConfig, TrainRows, training_data
+
+    dataset, cost = ProductDataset(sample_catalog()), []
+    for seed in range(3):
+        config = TrainConfig(text='lsa', image='descriptors', test_size=0.5, seed=seed)
+        rows = TrainRows(dataset, config)
+        data = training_data(rows, config, Clock())
+        x, y, right = data.inputs(rows.test), data.y[rows.test], {}
+        for solver in ('exact', 'streamed'):  # held out once, as a large catalog is
+            size = dict(fold_budget=0, held=240, seed=seed)
+            plan = plan_recipe(rows.learn, data.y, data.groups, data.n_classes, solver, **size)
+            recipe = fit_recipe(data, plan, seed=seed)
+            found = {k: m.log_proba(x) for k, m in recipe.members.items()}
+            found['fused'] = recipe.choice.blend(found)
+            right[solver] = {k: (z.argmax(1) == y).mean() for k, z in found.items()}
+        cost.append({k: v - right['streamed'][k] for k, v in right['exact'].items()})
+    cost = pd.DataFrame(cost).mean()
+    assert cost['fused'] <= 0.003 and (cost <= 0.006).all(), cost.to_dict()

@@ -11,7 +11,7 @@ from html import escape
 
 from fastcore.basics import patch
 from ..core import ProdclfError, need
-from .oracle import CategoryNames, small_jpeg, top_guesses
+from .oracle import CategoryMatcher, small_jpeg, top_guesses
 from .pool import Pool
 
 # %% ../../nbs/active/08_card.ipynb #282dc231
@@ -228,7 +228,7 @@ def choose(
     "Answer for the product on the card"
     if self.current is None:
         return
-    label, id = CategoryNames(self.pool.codes).nearly(label.strip()), self.current
+    label, id = CategoryMatcher(self.pool.codes).nearly(label.strip()), self.current
     self._act(
         lambda: self.pool.answer(id, label, by=self.by, round=self.round, allow_new=self.allow_new),
         f'{id}: {label}',

@@ -12,10 +12,20 @@ from ..core import ProdclfError, rng
 from ..models.linear import ViewScaler, fit_logistic, fit_logistic_streamed
 
 # %% ../../nbs/active/09_feature_space.ipynb #39c4f0ab
-class FeatureRows:
-    "A (N, K) matrix made as it is read: rows of the views, each scaled, side by side"
+class _LazyRows:
+    "A matrix of float32 that is made as it is read"
 
     ndim, dtype = 2, np.dtype(np.float32)
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __array__(self, dtype=None, copy=None):
+        return self[:].astype(dtype or np.float32, copy=False)
+
+
+class FeatureRows(_LazyRows):
+    "A (N, K) matrix made as it is read: rows of the views, each scaled, side by side"
 
     def __init__(
         self,
@@ -27,9 +37,6 @@ class FeatureRows:
             self.columns[name] = slice(at, at := at + scaler.n_features)
         self.shape = len(self.rows), at
 
-    def __len__(self):
-        return len(self.rows)
-
     def __getitem__(self, i):  # float32
         at = np.atleast_1d(self.rows[i])
         out = np.empty((len(at), self.shape[1]), np.float32)
@@ -38,9 +45,6 @@ class FeatureRows:
             for name, (m, has, scaler) in self.views.items():
                 out[j : j + 4096, self.columns[name]] = scaler(m[some], has[some])
         return out if np.ndim(self.rows[i]) else out[0]
-
-    def __array__(self, dtype=None, copy=None):
-        return self[:].astype(dtype or np.float32, copy=False)
 
 # %% ../../nbs/active/09_feature_space.ipynb #3cd7c9b3
 _components = dict(text=512, image=256)
@@ -150,10 +154,8 @@ def head_probabilities(
     return e / e.sum(1, keepdims=True)
 
 # %% ../../nbs/active/09_feature_space.ipynb #a95f1fdd
-class HeadProbabilities:
+class HeadProbabilities(_LazyRows):
     "What a head predicts for every row, computed for those that are read"
-
-    ndim, dtype = 2, np.dtype(np.float32)
 
     def __init__(
         self,
@@ -165,15 +167,9 @@ class HeadProbabilities:
         self.guesses, self.ready = None, {}
         self.block = block or max(1, 2**19 // self.shape[1])
 
-    def __len__(self):
-        return self.shape[0]
-
     def __getitem__(self, i):
         p = head_probabilities(np.atleast_2d(self.z[i]), self.head)
         return p if isinstance(i, slice) or np.ndim(i) else p[0]
-
-    def __array__(self, dtype=None, copy=None):
-        return self[:].astype(dtype or np.float32, copy=False)
 
     def look(
         self,

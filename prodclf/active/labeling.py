@@ -16,7 +16,7 @@ from ..data.catalog import write_catalog
 from .feature_space import FeatureSpace, fit_head, head_probabilities
 from .loop import QueryConfig, next_batch
 from prodclf.active.oracle import (
-    CategoryNames,
+    CategoryMatcher,
     read_answers,
     read_label_studio,
     text_encodings,
@@ -65,7 +65,7 @@ class LabelingFolder:
             self.pool = Pool.open(dataset, journal, changed=True, edited=edited)
             self._read_table(categories)
         else:
-            here = CategoryNames(dataset.classes())
+            here = CategoryMatcher(dataset.classes())
             known = sorted({*here.classes, *map(here.nearly, categories)})
             if len(known) < 2:
                 raise ProdclfError(
@@ -94,7 +94,7 @@ class LabelingFolder:
 def _read_table(self: LabelingFolder, categories):
     "Take in new categories, and the labels that the table has got since the last time"
     pool, dataset, tell = self.pool, self.pool.dataset, self.tell
-    here, names = dataset.classes(), CategoryNames(pool.codes)
+    here, names = dataset.classes(), CategoryMatcher(pool.codes)
     meant = {c: names.nearly(c) for c in [*categories, *here]}
     if new := pool.add_classes(meant.values()):
         tell(f'new in the list of categories or in the table, and taken in: {new}')

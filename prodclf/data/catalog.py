@@ -271,6 +271,7 @@ class Source:
     notes: list = field(default_factory=list)  # sentences
     kind: str = 'table'  # or a published source
     category: CategoryNames = field(default_factory=CategoryNames)  # reads the cells of labels
+    roles: Columns = None  # the column of each role, of a table
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
@@ -398,7 +399,8 @@ def table_source(
     notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
     category = CategoryNames(depth, separator, missing, merge_categories)
-    return Source(name, files, adapt, columns.used, folder, encoding, notes, category=category)
+    about = dict(notes=notes, category=category, roles=columns)
+    return Source(name, files, adapt, columns.used, folder, encoding, **about)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(

@@ -333,15 +333,13 @@ def same_groups(
     has_image,  # (N,) bool
     distance: int = default_distance,  # bits in which images of one thing may differ
     most: int = 50,  # texts that one image may have before it is taken for a placeholder
-    # rows without an image that may share a text before it is taken for a phrase
-    most_same: int = 1000,
+    most_same: int = 1000,  # rows without an image that may share a text, unless it is a phrase
     notes: dict = None,  # gets what was joined and what was held back
 ) -> np.ndarray:  # (N,) int64
     """For each product the smallest row of its group; raises `ProdclfError` when the columns differ
     in length"""
     given, text = np.asarray(given, np.int64), np.asarray(text_hash, np.int64)
-    has = np.asarray(has_image, bool)
-    image, counts = np.asarray(image_hash), {}
+    has, image, counts = np.asarray(has_image, bool), np.asarray(image_hash), {}
     if len({len(given), len(text), len(has), len(image)}) > 1:
         raise ProdclfError(
             f'{len(given)} groups, {len(text)} texts, {len(image)} fingerprints, {len(has)} '

@@ -248,7 +248,7 @@ def _expected_bytes(job: _Download, r, total) -> tuple:  # bytes of the file or 
         )
     return known, job.config.largest if known is None else known
 
-
+# %% ../../nbs/data/09_download.ipynb #84f9a94c
 def _receive(job: _Download, r, about: dict, stop, arrived):
     "Append the body of `r` to the piece; raises `Trouble` where it ends early or trickles"
     config, have, since, fresh = job.config, job.have, time.monotonic(), 0

@@ -404,10 +404,10 @@ def _missing_note(folder: ImageFolder, cell: str) -> str:
         at = bisect_left(names, wanted := _ending.sub('', _plain_name(tried).rpartition('/')[2]))
         near = difflib.get_close_matches(wanted, names[max(0, at - 100) : at + 100], 1, 0)
         near = f'the nearest name there is {folder.known[near[0]][0]}' if near else 'it holds none'
+        also = f' or {tried[:80]!r}' if tried != cell else ''
         folder.notes['missing'] = (
-            f'images are not in {own}/, such as {cell[:80]!r}, which was also looked for as '
-            f'{tried[:80]!r} in any letter case and with any ending; {near}; --images DIR names '
-            'another folder'
+            f'images are not in {own}/, such as {cell[:80]!r}{also}, in whatever letter case and '
+            f'with any ending; {near}; --images DIR names another folder'
         )
     return folder.notes['missing']
 
@@ -546,7 +546,7 @@ def table_images(
     column = lower.get(str('image' if asked is None else asked).lower())
     if (column is None and asked) or (column is not None and folder and 'path' not in lower):
         return roles, folder, []
-    rows = sample()
+    rows = sample()[:100]
     likely = [c for c in image_columns(names, rows) if c not in roles.values()]
     if lower.get('path') in likely:
         roles = roles | dict(path='category_path' if 'category_path' in lower else 'none')

@@ -414,7 +414,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
     part = part | dict(pictures=part['pictures'] - len(bare))
     return part | dict(bytes=final.stat().st_size, digest=content_digest(final))
 
-
+# %% ../../nbs/data/10_prepare.ipynb #f364cc0f
 def _write_quarantine(run: PrepareRun, names):
     "The rejected rows of all parts in one table"
     import pyarrow as pa, pyarrow.parquet as pq
@@ -544,9 +544,10 @@ def open_products(
     cache=None,  # folder for what is prepared; None: `catalogs` in the cache folder
     config: PrepareConfig = PrepareConfig(),
     workers: int = None,  # processes; None: one a core
+    account: bool = True,  # print what became of the rows
     **options,  # of `open_source`, `limit`, or fields of `config`; None: the default
 ) -> ProductDataset:
-    """The products of any source as a dataset, prepared once, the account printed to standard
+    """The products of any source as a dataset, prepared once; the account goes to standard
     error. Raises `ProdclfError` for what the user can mend, such as options that come too late"""
     if isinstance(data, ProductDataset):
         return data
@@ -571,5 +572,6 @@ def open_products(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix('.lock')):
         dataset = prepare(data, folder, config, workers, **given)
-    print(prepared_account(dataset, source.name), file=sys.stderr)
+    if account:
+        print(prepared_account(dataset, source.name), file=sys.stderr)
     return dataset

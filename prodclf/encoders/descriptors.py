@@ -74,7 +74,7 @@ _tfidf = dict(
     token_pattern=None,
 )
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #d6784f74
 class LsaEncoder:
     "TF-IDF of words and pairs of words, reduced by a truncated SVD; fitted on texts"
 
@@ -94,46 +94,50 @@ class LsaEncoder:
     def __repr__(self):
         return f'{self.name}, {self.dim}-d'
 
-    def fit(
-        self,
-        texts,  # N texts, NaN where missing
-    ) -> 'LsaEncoder':
-        """Learn vocabulary, idf and components; raises `ProdclfError` where there are not two
-        words"""
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
+# %% ../../nbs/encoders/03_descriptors.ipynb #141ff81b
+@patch
+def fit(
+    self: LsaEncoder,
+    texts,  # N texts, NaN where missing
+) -> 'LsaEncoder':
+    """Learn vocabulary, idf and components; raises `ProdclfError` where there are not two
+    words"""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
-        known = [t for t, missing in zip(texts, missing_text(texts)) if not missing]
-        self.vectorizer = TfidfVectorizer(
-            min_df=2 if len(known) > 200 else 1, max_features=200_000, **_tfidf
+    known = [t for t, missing in zip(texts, missing_text(texts), strict=True) if not missing]
+    self.vectorizer = TfidfVectorizer(
+        min_df=2 if len(known) > 200 else 1, max_features=200_000, **_tfidf
+    )
+    try:
+        x = self.vectorizer.fit_transform(known)  # N,V
+    except ValueError:  # no text, or nothing but punctuation
+        x = np.zeros((0, 0))
+    if x.shape[1] < 2:
+        raise ProdclfError(
+            f'{x.shape[1]} different words in {len(known)} texts are too few to tell them '
+            'apart. Remedy: name the columns that hold text, or leave the view out'
         )
-        try:
-            x = self.vectorizer.fit_transform(known)  # N,V
-        except ValueError:  # no text, or nothing but punctuation
-            x = np.zeros((0, 0))
-        if x.shape[1] < 2:
-            raise ProdclfError(
-                f'{x.shape[1]} different words in {len(known)} texts are too few to tell them '
-                'apart. Remedy: name the columns that hold text, or leave the view out'
-            )
-        self.dim = min(self.dim, min(x.shape) - 1) or 1
-        svd = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
-        self.components = np.ascontiguousarray(svd.components_.T, np.float32)  # V,dim
-        self.terms = self.vectorizer.get_feature_names_out().tolist()
-        self.fingerprint = digest(
-            'lsa', 2, self.terms, self.vectorizer.idf_.tobytes(), self.components.data
-        )
-        return self
+    self.dim = min(self.dim, min(x.shape) - 1) or 1
+    svd = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
+    self.components = np.ascontiguousarray(svd.components_.T, np.float32)  # V,dim
+    self.terms = self.vectorizer.get_feature_names_out().tolist()
+    self.fingerprint = digest(
+        'lsa', 2, self.terms, self.vectorizer.idf_.tobytes(), self.components.data
+    )
+    return self
 
-    def encode(
-        self,
-        texts,  # N texts, NaN where missing
-    ) -> tuple:  # (N, dim) float32, (N,) bool
-        "Vectors of texts, and which of them hold a known word; raises before `fit`"
-        if self.components is None:
-            raise ProdclfError('this encoder was not fitted. Remedy: call .fit(texts) first')
-        x = self.vectorizer.transform([t if isinstance(t, str) else '' for t in texts])
-        return x @ self.components, x.getnnz(1) > 0
+# %% ../../nbs/encoders/03_descriptors.ipynb #1fc8bd7b
+@patch
+def encode(
+    self: LsaEncoder,
+    texts,  # N texts, NaN where missing
+) -> tuple:  # (N, dim) float32, (N,) bool
+    "Vectors of texts, and which of them hold a known word; raises before `fit`"
+    if self.components is None:
+        raise ProdclfError('this encoder was not fitted. Remedy: call .fit(texts) first')
+    x = self.vectorizer.transform([t if isinstance(t, str) else '' for t in texts])
+    return x @ self.components, x.getnnz(1) > 0
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #b88b5b07
 @register_encoder('text', 'lsa')
@@ -164,7 +168,7 @@ def save(
     about = dict(format=2, view='text', kind='lsa', fingerprint=self.fingerprint, seed=self.seed)
     write_json(folder / 'encoder.json', dict(about, terms=self.terms))
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #fa957559
 @patch(cls_method=True)
 def load(
     cls: LsaEncoder,
@@ -188,7 +192,9 @@ def load(
             'the whole folder again'
         ) from None
     self.dim = self.components.shape[1]
-    self.vectorizer = TfidfVectorizer(vocabulary=dict(zip(self.terms, range(len(idf)))), **_tfidf)
+    self.vectorizer = TfidfVectorizer(
+        vocabulary=dict(zip(self.terms, range(len(idf)), strict=True)), **_tfidf
+    )
     self.vectorizer.idf_ = idf
     return self
 
@@ -288,7 +294,7 @@ def colour_map(
     shares = np.bincount(box.ravel(), minlength=b * boxes**3).reshape(b, -1) / (s * s)
     return np.concatenate([means.reshape(b, -1), np.sqrt(shares)], 1).astype(np.float32)
 
-
+# %% ../../nbs/encoders/03_descriptors.ipynb #64f62af1
 @register_encoder('image', 'descriptors')
 class ImageDescriptors:
     "Edges and colours of images: a fixed function, nothing to fit"

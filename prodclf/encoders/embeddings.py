@@ -14,6 +14,7 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from multiprocessing import current_process
 from pathlib import Path
 from typing import NamedTuple
@@ -62,7 +63,7 @@ class EncodeStats(NamedTuple):
             f'{self.missing:,} missing'
         )
 
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #eb8ed169
 class Embeddings:
     "The vectors of a catalog on disk, view by view; made by `embed` or `open_embeddings`"
 
@@ -188,7 +189,7 @@ class _Worker:
 
 _mine = None
 
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #ec6b400a
 def _begin(devices, *args):
     "Set up a worker of the pool; they are numbered, and take the devices in turn"
     global _mine
@@ -273,7 +274,7 @@ def _results(
         args = devices, *args
         yield from process_map(_encode, jobs, workers, _begin, args, ordered=True)
 
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #099f153c
 def _on_cluster(plan, args, jobs, encoder, device, shared):
     "Jobs on the machines of a Ray cluster, in order"
     from prodclf.data.ray import on_cluster
@@ -284,7 +285,7 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
     on_gpu, done, at = device != 'cpu', {}, 0
     args = *args, 'cuda' if on_gpu else 'cpu', rows
     for start, raw, has in on_cluster(
-        list(zip(edges, edges[1:])), _Worker, args, plan.workers, plan.address, int(on_gpu), shared
+        list(pairwise(edges)), _Worker, args, plan.workers, plan.address, int(on_gpu), shared
     ):
         done[start] = raw, has
         while edges[at] in done:
@@ -429,7 +430,7 @@ def _fitted_before(home, specs: dict, asked: dict) -> dict:
             found[view] = place
     return found
 
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #dbc0cb81
 def embed(
     dataset,  # products: a `ProductDataset`, a data frame, or a prepared folder
     text=None,  # a text encoder, see `make_encoders`; None: no text
@@ -535,7 +536,7 @@ def open_embeddings(
         parts[view] = _open_view(stored[0], view, about, dataset.digest)
     return Embeddings(parts, stored[0])
 
-
+# %% ../../nbs/encoders/08_embeddings.ipynb #5d444cd1
 def _open_view(home: Path, view: str, about: dict, catalog: str) -> _View:
     if about['catalog'] != catalog:
         what = (

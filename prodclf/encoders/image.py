@@ -12,6 +12,7 @@ import difflib, math
 from copy import deepcopy
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ class ImageVariation(DisplayedTransform):
         im = x.float() / 255 if x.dtype == torch.uint8 else x
         return _erased(_lit(_moved(im, self.strength, self.flip / 2), self.strength), self.strength)
 
-
+# %% ../../nbs/encoders/05_image.ipynb #5fb256b2
 def image_augmentations(
     strength: float = 1.0,  # 0: none; 1: the usual; 2: twice as wild
     flip: bool = True,  # whether left and right are alike
@@ -155,16 +156,19 @@ class ImageEncoder(nn.Module):
     def device(self):
         return self.shift.device
 
-    @property
-    def preparation(self) -> dict:
-        "The options of `prepare_image`"
-        keys = 'size', 'fit', 'resize', 'interpolation'
-        return {k: getattr(self, k) for k in keys}
+# %% ../../nbs/encoders/05_image.ipynb #cedd00dd
+@patch(as_prop=True)
+def preparation(self: ImageEncoder) -> dict:
+    "The options of `prepare_image`"
+    keys = 'size', 'fit', 'resize', 'interpolation'
+    return {k: getattr(self, k) for k in keys}
 
-    def extra_repr(self):
-        side = f'{self.resize or self.size} to {self.size} px {self.interpolation}'
-        mirrored = ', mirrored' * self.flip
-        return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
+
+@patch
+def extra_repr(self: ImageEncoder):
+    side = f'{self.resize or self.size} to {self.size} px {self.interpolation}'
+    mirrored = ', mirrored' * self.flip
+    return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
 
 # %% ../../nbs/encoders/05_image.ipynb #e01d89a8
 @patch
@@ -205,7 +209,7 @@ def views(
 
     return [part(*p) for p in self.parts]
 
-
+# %% ../../nbs/encoders/05_image.ipynb #9627a0bb
 @patch
 def forward(
     self: ImageEncoder,
@@ -285,7 +289,7 @@ class TinyNet(nn.Module):
         widths=(24, 48, 96, 128),  # channels of each stage; each halves the image
     ):
         super().__init__()
-        pairs = list(zip((3, *widths), widths))
+        pairs = list(pairwise((3, *widths)))
         self.features = nn.Sequential(
             *[
                 nn.Sequential(_conv(i, o, 2), *([_Residual(o)] if n else []))
@@ -353,7 +357,7 @@ def _build_backbone(
         plain = {'init_weights': False} if name in ('googlenet', 'inception_v3') else {}
         return models.get_model(name, weights=None, **plain)
 
-
+# %% ../../nbs/encoders/05_image.ipynb #0c9d7518
 def image_names(
     timm: bool = None,  # with timm's; None: where it is installed
 ) -> list:
@@ -445,7 +449,7 @@ def fold_batchnorm(
     plain, folded = deepcopy(module).eval(), deepcopy(module).eval()
     for parent in list(folded.modules()):
         names = list(parent._modules)
-        for a, b in zip(names, names[1:]):
+        for a, b in pairwise(names):
             conv, bn = parent._modules[a], parent._modules[b]
             if (
                 isinstance(conv, nn.Conv2d)

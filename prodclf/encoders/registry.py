@@ -13,6 +13,7 @@ from inspect import signature
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 from ..core import ProdclfError, digest, write_json
 from ..data.dataset import ProductDataset, uniform
 from .descriptors import ImageDescriptors, LsaEncoder, call_maker, encoder_makers
@@ -60,13 +61,15 @@ class OwnEncoder:
         out[there], ok[there] = found, has
         return out, ok
 
-    def save(
-        self,
-        folder,  # created when missing
-    ):
-        "Write down its name: it is made anew by what was registered under it"
-        about = dict(format=2, view=self.view, kind='own', name=self.name)
-        write_json(Path(folder) / 'encoder.json', dict(about, fingerprint=self.fingerprint))
+# %% ../../nbs/encoders/07_registry.ipynb #de389c6c
+@patch
+def save(
+    self: OwnEncoder,
+    folder,  # created when missing
+):
+    "Write down its name: it is made anew by what was registered under it"
+    about = dict(format=2, view=self.view, kind='own', name=self.name)
+    write_json(Path(folder) / 'encoder.json', dict(about, fingerprint=self.fingerprint))
 
 # %% ../../nbs/encoders/07_registry.ipynb #05193b22
 def as_encoder(
@@ -157,7 +160,7 @@ def _maker(view: str, name: str):
     make = encoder_makers(view)[name]
     return make, 'train_texts' in signature(make).parameters
 
-
+# %% ../../nbs/encoders/07_registry.ipynb #2f166323
 def make_encoders(
     products=None,  # dataset or texts that encoders such as 'lsa' and 'tiny' are fitted on
     text=None,  # a registered name, a folder, a name of the hub, or an encoder; None: no text

@@ -131,7 +131,7 @@ def tokenize(
 ) -> TokenizedTexts:
     "Cut all texts into tokens, once, in parallel"
     missing = missing_text(texts)
-    texts = ['' if m else t for t, m in zip(texts, missing)]
+    texts = ['' if m else t for t, m in zip(texts, missing, strict=True)]
     ids, lengths = [np.zeros(0, np.int32)], []
     with environment(TOKENIZERS_PARALLELISM='false' if workers == 1 else 'true'):
         for i in range(0, len(texts), chunk):
@@ -178,7 +178,7 @@ def _random_body(
         torch.manual_seed(seed)
         return AutoModel.from_config(config).float()
 
-
+# %% ../../nbs/encoders/04_text.ipynb #ceeb3090
 @register_encoder('text', 'tiny')
 def tiny_text_encoder(
     train_texts,  # texts the tokenizer learns from
@@ -266,7 +266,7 @@ def _folder_config(folder: Path, name: str):
         )
     return config
 
-
+# %% ../../nbs/encoders/04_text.ipynb #2df69ec3
 def _folder_body(folder: Path, config):
     "The transformer of a folder with its weights, all of them"
     from transformers import AutoModel
@@ -297,7 +297,7 @@ def _folder_body(folder: Path, config):
         )
     return body
 
-
+# %% ../../nbs/encoders/04_text.ipynb #99d0ba74
 def _folder_tokenizer(folder: Path, config):
     "The fast tokenizer of a folder, its padding token and the most tokens it is made for"
     from tokenizers import Tokenizer
@@ -392,7 +392,7 @@ def text_encoder(
         pooling = _folder_pooling(folder) if folder else 'mean'
     return TextEncoder(body, tok, saved.get('name', name), length, pooling, pad).eval()
 
-
+# %% ../../nbs/encoders/04_text.ipynb #1e999749
 def _has(folder, file: str) -> bool:
     return folder is not None and (folder / file).is_file()
 

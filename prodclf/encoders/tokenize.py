@@ -20,8 +20,8 @@ def missing_text(
 
 # %% ../../nbs/encoders/02_tokenize.ipynb #cc8d8909
 _unspaced = (  # characters of scripts without blanks between words
-    '\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u312f\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff'
-    '\uff66-\uff9f\U00020000-\U0003134f'
+    '\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005\u3040-\u312f\u31f0-\u31ff\u3400-\u9fff'
+    '\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003134f'
 )
 _marks = (  # that belong to the character before
     '\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u1056-\u1059'

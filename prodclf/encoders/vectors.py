@@ -9,6 +9,7 @@ __all__ = ['key_type', 'has_value', 'content_keys', 'VectorStore', 'to_half', 'D
 import os
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -130,10 +131,13 @@ def find_foreign(
     if n > self.known:
         new = np.fromfile(self.keys, key_type, n - self.known, offset=16 * self.known)
         new = new, np.arange(self.known, n)
-        self.foreign, self.known = [np.append(a, b) for a, b in zip(self.foreign, new)], n
+        self.foreign, self.known = (
+            [np.append(a, b) for a, b in zip(self.foreign, new, strict=True)],
+            n,
+        )
     return _search(*self.foreign, np.asarray(keys, key_type))
 
-
+# %% ../../nbs/encoders/06_vectors.ipynb #58d766b8
 @patch
 def append(
     self: VectorStore,
@@ -177,36 +181,38 @@ class DiskRows:
     def __array__(self, dtype=None, copy=None):
         return self[:].astype(dtype or np.float32, copy=False)
 
-    def read(
-        self,
-        rows,  # (n,) row numbers
-        out: np.ndarray = None,  # (n, dim) float16 or float32, filled; None: a new float32 array
-        near: int = 32_768,  # bytes: what lies nearer than this is read together
-        most: int = 4096,  # rows that are read together
-    ) -> np.ndarray:
-        "These rows; raises `ProdclfError` when the file is not there or was cut off"
-        at, width = self.at[rows], self.shape[1]
-        if out is None:
-            out = np.empty((len(at), width), np.float32)
-        order = np.argsort(at, kind='stable')  # n
-        at, absent = at[order], np.searchsorted(at[order], 0)
-        out[order[:absent]] = 0
-        order, at = order[absent:], at[absent:]
-        far = (np.diff(at) > max(1, near // (2 * width))) | (np.diff(at // most) != 0)
-        cuts = [0, *(np.flatnonzero(far) + 1).tolist(), len(at)] if len(at) else []
-        try:
-            with open(self.file, 'rb', buffering=0) as f:
-                for i, j in zip(cuts, cuts[1:]):
-                    start, stop = at[i], at[j - 1] + 1
-                    f.seek(2 * width * int(start))
-                    block = np.fromfile(f, np.float16, width * (stop - start))
-                    out[order[i:j]] = block.reshape(-1, width)[at[i:j] - start]
-        except (OSError, ValueError, IndexError) as e:
-            raise ProdclfError(
-                f'{self.file} cannot be read, or was cut off ({str(e)[:60]}). Remedy: delete its '
-                'folder and prodclf embed again'
-            ) from None
-        return out
+# %% ../../nbs/encoders/06_vectors.ipynb #20b0016c
+@patch
+def read(
+    self: DiskRows,
+    rows,  # (n,) row numbers
+    out: np.ndarray = None,  # (n, dim) float16 or float32, filled; None: a new float32 array
+    near: int = 32_768,  # bytes: what lies nearer than this is read together
+    most: int = 4096,  # rows that are read together
+) -> np.ndarray:
+    "These rows; raises `ProdclfError` when the file is not there or was cut off"
+    at, width = self.at[rows], self.shape[1]
+    if out is None:
+        out = np.empty((len(at), width), np.float32)
+    order = np.argsort(at, kind='stable')  # n
+    at, absent = at[order], np.searchsorted(at[order], 0)
+    out[order[:absent]] = 0
+    order, at = order[absent:], at[absent:]
+    far = (np.diff(at) > max(1, near // (2 * width))) | (np.diff(at // most) != 0)
+    cuts = [0, *(np.flatnonzero(far) + 1).tolist(), len(at)] if len(at) else []
+    try:
+        with open(self.file, 'rb', buffering=0) as f:
+            for i, j in pairwise(cuts):
+                start, stop = at[i], at[j - 1] + 1
+                f.seek(2 * width * int(start))
+                block = np.fromfile(f, np.float16, width * (stop - start))
+                out[order[i:j]] = block.reshape(-1, width)[at[i:j] - start]
+    except (OSError, ValueError, IndexError) as e:
+        raise ProdclfError(
+            f'{self.file} cannot be read, or was cut off ({str(e)[:60]}). Remedy: delete its '
+            'folder and prodclf embed again'
+        ) from None
+    return out
 
 # %% ../../nbs/encoders/06_vectors.ipynb #dd6477b0
 @patch

@@ -48,7 +48,7 @@ def read_weights(
         )
     return {k.removeprefix('module.'): v for k, v in state.items()}
 
-
+# %% ../../nbs/encoders/01_weights.ipynb #cb1628da
 def fit_weights(
     body,  # network with its classifier in place
     state: dict,  # from `read_weights`
@@ -131,7 +131,7 @@ _tokenizer_files = (
     'tokenizer.model',
 )
 
-
+# %% ../../nbs/encoders/01_weights.ipynb #0e5b73f0
 def check_model_folder(
     folder,  # a Hugging Face model folder
     weights: bool = True,  # whether weights are needed

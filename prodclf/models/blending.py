@@ -8,6 +8,7 @@ __all__ = ['member_temperature', 'Blend', 'pool_loss', 'best_factors', 'fit_blen
 # %% ../../nbs/models/13_blending.ipynb #234685b8
 from dataclasses import dataclass
 import numpy as np
+from fastcore.basics import patch
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from ..core import ProdclfError
@@ -58,7 +59,7 @@ class Blend:
         shares = ', '.join(f'{k} {w:.2f}'.replace('0.', '.', 1) for k, w in parts)
         return parts[0][0] if len(parts) == 1 else f'blend({shares})'
 
-
+# %% ../../nbs/models/13_blending.ipynb #19fd7132
 def _stacked(log_proba: dict, temperatures: dict):
     "(M, N, C) log-probabilities at their temperatures, zeros where NaN, and (M, N) bool: not NaN"
     shapes = {k: np.shape(v) for k, v in log_proba.items()}
@@ -119,7 +120,7 @@ class _Fitted:
         "Members that know more than a guess; the best one where none does"
         loss = [
             -z[h][np.arange(h.sum()), self.y[h]].mean() if h.any() else np.inf
-            for z, h in zip(self.z, self.has)
+            for z, h in zip(self.z, self.has, strict=True)
         ]
         useful = [m for m, v in enumerate(loss) if v < 0.99 * np.log(n_classes)]
         return useful or [int(np.argmin(loss))]
@@ -135,7 +136,7 @@ class _Fitted:
             small = found < min_weight * max(found.sum(), 1e-6)
             if not small.any():
                 break
-            members = [m for m, s in zip(members, small) if not s] or members[:1]
+            members = [m for m, s in zip(members, small, strict=True) if not s] or members[:1]
         factors[members] = found
         return factors
 
@@ -143,17 +144,21 @@ class _Fitted:
         "The factors of one member alone"
         return np.eye(len(self.names))[m]
 
-    def blend(self, factors):
-        total = max(factors.sum(), 1e-6)
-        used = {k: float(f / total) for k, f in zip(self.names, factors) if f > 0}
-        temperatures = {k: float(self.temperatures[k]) for k in used}
-        return Blend(used, temperatures, self.prior.tolist(), float(total))
-
-    def figures(self, factors):
-        "Accuracy, macro-F1 and their mean on these rows"
-        return _figures(self.y, _favorites(factors, self.z, self.has, self.prior))
+# %% ../../nbs/models/13_blending.ipynb #ecfb51a7
+@patch
+def blend(self: _Fitted, factors):
+    total = max(factors.sum(), 1e-6)
+    used = {k: float(f / total) for k, f in zip(self.names, factors, strict=True) if f > 0}
+    temperatures = {k: float(self.temperatures[k]) for k in used}
+    return Blend(used, temperatures, self.prior.tolist(), float(total))
 
 
+@patch
+def figures(self: _Fitted, factors):
+    "Accuracy, macro-F1 and their mean on these rows"
+    return _figures(self.y, _favorites(factors, self.z, self.has, self.prior))
+
+# %% ../../nbs/models/13_blending.ipynb #3bbd7b81
 def _favorites(factors, z, has, prior):
     pooled = np.tensordot(factors, z, 1).argmax(1)
     return np.where(has[factors > 0].any(0), pooled, prior.argmax())

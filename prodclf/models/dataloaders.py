@@ -60,7 +60,7 @@ class ImageRows:
         lock"""
         todo = [i for i in rows if self.present[i] and i not in self.kept]
         with ThreadPoolExecutor(self.workers) as pool:
-            found = self.kept | dict(zip(todo, pool.map(self.decode, todo)))
+            found = self.kept | dict(zip(todo, pool.map(self.decode, todo), strict=True))
         if self.keep:
             self.kept = found
         a = np.stack([found.get(i, self.blank) for i in rows])  # B,H,W,3
@@ -144,39 +144,43 @@ class ProductReader:
     def _table(self, rows) -> pd.DataFrame:
         "Text and image of these rows, which rise"
         pieces = []
-        for d, start, stop in zip(self.datasets, self.edges, self.edges[1:]):
+        for d, start, stop in zip(self.datasets, self.edges[:-1], self.edges[1:], strict=True):
             mine = rows[slice(*np.searchsorted(rows, (start, stop)))] - start
             if len(mine):
                 pieces.append(d.take(mine, ['text', 'image']))
         return pd.concat(pieces, ignore_index=True)
 
-    def load(
-        self,
-        rows: np.ndarray,  # (n,) row numbers, rising
-    ) -> tuple:  # `ProductRows`, (n,) their positions in it
-        "Read some rows, or find them among those that are kept"
-        if not self.small:
-            found = ProductRows(self._table(rows), self.text, self.image, workers=1)
-            return found, np.arange(len(rows))
-        if self.kept is None:
-            table = self._table(np.arange(len(self)))
-            self.kept = ProductRows(table, self.text, self.image, keep=True)
-        return self.kept, rows
+# %% ../../nbs/models/03_dataloaders.ipynb #35a16d08
+@patch
+def load(
+    self: ProductReader,
+    rows: np.ndarray,  # (n,) row numbers, rising
+) -> tuple:  # `ProductRows`, (n,) their positions in it
+    "Read some rows, or find them among those that are kept"
+    if not self.small:
+        found = ProductRows(self._table(rows), self.text, self.image, workers=1)
+        return found, np.arange(len(rows))
+    if self.kept is None:
+        table = self._table(np.arange(len(self)))
+        self.kept = ProductRows(table, self.text, self.image, keep=True)
+    return self.kept, rows
 
-    def codes(
-        self,
-        classes: list,  # (C,) category names in the order of the network's outputs
-    ) -> np.ndarray:  # (N,) int64
-        "Category numbers; raises `ProdclfError` for a product with none of these categories"
-        y = np.concatenate([d.codes(classes) for d in self.datasets]).astype(np.int64)
-        bad = np.flatnonzero(y < 0)
-        if len(bad):
-            raise ProdclfError(
-                f'{len(bad):,} of {len(y):,} products have none of the {len(classes)} known '
-                f'categories, the first is number {bad[0]:,}. Remedy: leave them out, such as by '
-                'dataset.subset(dataset.codes(classes) >= 0), or name all categories'
-            )
-        return y
+
+@patch
+def codes(
+    self: ProductReader,
+    classes: list,  # (C,) category names in the order of the network's outputs
+) -> np.ndarray:  # (N,) int64
+    "Category numbers; raises `ProdclfError` for a product with none of these categories"
+    y = np.concatenate([d.codes(classes) for d in self.datasets]).astype(np.int64)
+    bad = np.flatnonzero(y < 0)
+    if len(bad):
+        raise ProdclfError(
+            f'{len(bad):,} of {len(y):,} products have none of the {len(classes)} known '
+            f'categories, the first is number {bad[0]:,}. Remedy: leave them out, such as by '
+            'dataset.subset(dataset.codes(classes) >= 0), or name all categories'
+        )
+    return y
 
 # %% ../../nbs/models/03_dataloaders.ipynb #ce365bcd
 class ShownProduct:

@@ -123,7 +123,7 @@ def leave():
     if dist.is_initialized():
         dist.destroy_process_group()
 
-
+# %% ../../nbs/models/05_distributed.ipynb #79bef5af
 def alone():
     "From here on the first process works alone; the others end here, with exit code 0"
     w = world()
@@ -183,7 +183,7 @@ _buffer_option = next(  # its name has changed
     if k in signature(DistributedDataParallel.__init__).parameters
 )
 
-
+# %% ../../nbs/models/05_distributed.ipynb #09994701
 class Distributed(Callback):
     "Train with all processes as if they were one with the batches of all"
 
@@ -220,35 +220,41 @@ class Distributed(Callback):
         if self.world.rank:
             seed_everything(int(digest(seed, 'rank', self.world.rank, size=4), 16))
 
-    def deal(self):
-        "Tell the loaders which rows belong to this process"
-        for dl in self.dls.loaders:
-            if not hasattr(dl, 'deal'):
-                raise ProdclfError(
-                    f'rows of a {type(dl).__name__} cannot be dealt out. Remedy: loaders of '
-                    'product_dataloaders, or EmbeddingLoader'
-                )
-            dl.deal(self.world.rank, self.world.size)
-
-    def before_batch(self):
-        if not self.wrapped or not self.training:
-            return
-        at = self.iter + 1
-        last = self.small is None or at % self.small.batches == 0 or at == self.n_iter
-        self.silence = nullcontext() if last else self.wrapped.no_sync()
-        self.silence.__enter__()
-        self.learn.model = self.wrapped
-
-    def release(self):
-        "The plain network and all rows again, for all that is not a fit"
-        if self.wrapped:
-            self.learn.model = self.plain
-            for dl in self.dls.loaders:
-                dl.deal()
-        self.wrapped, self.fitting = None, False
-
     def after_fit(self):
         self.release()
+
+# %% ../../nbs/models/05_distributed.ipynb #4c5ec220
+@patch
+def deal(self: Distributed):
+    "Tell the loaders which rows belong to this process"
+    for dl in self.dls.loaders:
+        if not hasattr(dl, 'deal'):
+            raise ProdclfError(
+                f'rows of a {type(dl).__name__} cannot be dealt out. Remedy: loaders of '
+                'product_dataloaders, or EmbeddingLoader'
+            )
+        dl.deal(self.world.rank, self.world.size)
+
+
+@patch
+def before_batch(self: Distributed):
+    if not self.wrapped or not self.training:
+        return
+    at = self.iter + 1
+    last = self.small is None or at % self.small.batches == 0 or at == self.n_iter
+    self.silence = nullcontext() if last else self.wrapped.no_sync()
+    self.silence.__enter__()
+    self.learn.model = self.wrapped
+
+
+@patch
+def release(self: Distributed):
+    "The plain network and all rows again, for all that is not a fit"
+    if self.wrapped:
+        self.learn.model = self.plain
+        for dl in self.dls.loaders:
+            dl.deal()
+    self.wrapped, self.fitting = None, False
 
 # %% ../../nbs/models/05_distributed.ipynb #ffc6c8d8
 @patch
@@ -285,7 +291,7 @@ def after_batch(self: Distributed):
     if self.wrapped and self.training:
         self.silence.__exit__(None, None, None)
 
-
+# %% ../../nbs/models/05_distributed.ipynb #1a1b7b28
 @patch
 def after_train(self: Distributed):
     """Running statistics of batch norms are averaged over the processes; frozen ones stay as they

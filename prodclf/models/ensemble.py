@@ -14,6 +14,7 @@ from threading import Thread
 from typing import NamedTuple
 
 import numpy as np, torch
+from fastcore.basics import patch
 from scipy import sparse
 from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
@@ -82,28 +83,31 @@ class HeadMember:
         "Log-probabilities of the categories"
         return np.where(self.has_view(inputs)[:, None], log_softmax(self.logits(inputs), 1), np.nan)
 
-    def state(self) -> tuple:  # JSON-able description, arrays by name
-        """What `load_member` needs; raises `ProdclfError` for a head that does not say how it is
-        built"""
-        if getattr(self.head, 'config', None) is None:
-            raise ProdclfError(
-                f'{type(self.head).__name__} does not say how it is built and cannot be saved. '
-                'Remedy: '
-                'register_fusion, and name it'
-            )
-        tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
-        return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
+# %% ../../nbs/models/14_ensemble.ipynb #26057f92
+@patch
+def state(self: HeadMember) -> tuple:  # JSON-able description, arrays by name
+    """What `load_member` needs; raises `ProdclfError` for a head that does not say how it is
+    built"""
+    if getattr(self.head, 'config', None) is None:
+        raise ProdclfError(
+            f'{type(self.head).__name__} does not say how it is built and cannot be saved. '
+            'Remedy: '
+            'register_fusion, and name it'
+        )
+    tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
+    return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
 
-    @classmethod
-    def from_state(
-        cls,
-        about: dict,  # the description that `state` gave
-        arrays: dict,  # its arrays
-    ):
-        "The member that `state` described"
-        head = fusion_head(**about['config'])
-        head.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
-        return cls(head.eval().requires_grad_(False), about['views'])
+
+@patch(cls_method=True)
+def from_state(
+    cls: HeadMember,
+    about: dict,  # the description that `state` gave
+    arrays: dict,  # its arrays
+):
+    "The member that `state` described"
+    head = fusion_head(**about['config'])
+    head.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in arrays.items()})
+    return cls(head.eval().requires_grad_(False), about['views'])
 
 # %% ../../nbs/models/14_ensemble.ipynb #75634569
 @dataclass
@@ -179,7 +183,7 @@ class JointMember:
         model = LinearModel(weights, np.zeros(len(prior)), prior, about['temperature'])
         return cls(model, HeadMember.from_state(about, arrays))
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #9e75d9d4
 def load_member(
     about: dict,  # what `state` of a member described
     arrays: dict,  # its arrays
@@ -255,7 +259,7 @@ class RecipePlan:
             'members'
         )
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #dd407d4b
 def plan_recipe(
     rows: np.ndarray,  # (n,) row numbers to learn from, rising
     y: np.ndarray,  # (N,) category numbers

@@ -105,18 +105,20 @@ class Fusion(nn.Module):
             mask = drop_views(mask, self.modality_dropout)
         return mask  # B,V
 
-    def views(
-        self,
-        features: dict,  # view name -> (B, D)
-        present: dict = None,  # view name -> (B,) bool; absent means always present
-    ) -> tuple:  # list of (B, D), (B, V) bool
-        "Scaled views with the learned vector where one is missing, and which are present"
-        mask, result = self.mask(features, present), []
-        for name, m in zip(self.dims, mask.unbind(1)):
-            m = m[:, None]  # B,1
-            x = self.scale[name](features[name].float().masked_fill(~m, 0.0))  # B,D
-            result.append(torch.where(m, x, self.missing[name].to(x.dtype)))  # B,D
-        return result, mask
+# %% ../../nbs/models/04_fusion.ipynb #1831bdb1
+@patch
+def views(
+    self: Fusion,
+    features: dict,  # view name -> (B, D)
+    present: dict = None,  # view name -> (B,) bool; absent means always present
+) -> tuple:  # list of (B, D), (B, V) bool
+    "Scaled views with the learned vector where one is missing, and which are present"
+    mask, result = self.mask(features, present), []
+    for name, m in zip(self.dims, mask.unbind(1), strict=True):
+        m = m[:, None]  # B,1
+        x = self.scale[name](features[name].float().masked_fill(~m, 0.0))  # B,D
+        result.append(torch.where(m, x, self.missing[name].to(x.dtype)))  # B,D
+    return result, mask
 
 # %% ../../nbs/models/04_fusion.ipynb #579351c2
 @patch
@@ -217,7 +219,9 @@ class GatedFusion(Fusion):
         "The mixed representation, and the gates, which sum to 1 over views"
         views, mask = self.views(features, present)
         views = [self.drop(v) for v in views]
-        h = torch.stack([self.project[n](v).tanh() for n, v in zip(self.dims, views)], 1)  # B,V,H
+        h = torch.stack(
+            [self.project[n](v).tanh() for n, v in zip(self.dims, views, strict=True)], 1
+        )  # B,V,H
         z = self.gate(torch.cat(views, 1)).view_as(h)  # B,V,H
         shut = ~mask & mask.any(1, keepdim=True)  # B,V
         z = z.masked_fill(shut[..., None], -1e4).softmax(1)  # B,V,H
@@ -294,20 +298,22 @@ class AttentionFusion(Fusion):
             nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, n_classes)
         )
 
-    def forward(
-        self,
-        features: dict,  # view name -> (B, D)
-        present: dict = None,  # view name -> (B,) bool
-    ):
-        views, mask = self.views(features, present)
-        t = torch.cat(
-            [self.project[n](self.drop(v)) for n, v in zip(self.dims, views)], 1
-        )  # B,V*K*W
-        t = t.view(len(t), -1, self.width)  # B,V*K,W
-        q = t.mean(1, keepdim=True) + self.query  # B,1,W
-        for attend in self.rounds:
-            q = attend(q, t + self.kind)  # B,1,W
-        return self.head(q[:, 0])  # B,C
+# %% ../../nbs/models/04_fusion.ipynb #73ba5028
+@patch
+def forward(
+    self: AttentionFusion,
+    features: dict,  # view name -> (B, D)
+    present: dict = None,  # view name -> (B,) bool
+):
+    views, mask = self.views(features, present)
+    t = torch.cat(
+        [self.project[n](self.drop(v)) for n, v in zip(self.dims, views, strict=True)], 1
+    )  # B,V*K*W
+    t = t.view(len(t), -1, self.width)  # B,V*K,W
+    q = t.mean(1, keepdim=True) + self.query  # B,1,W
+    for attend in self.rounds:
+        q = attend(q, t + self.kind)  # B,1,W
+    return self.head(q[:, 0])  # B,C
 
 # %% ../../nbs/models/04_fusion.ipynb #dc19fb62
 def fusion_head(

@@ -78,7 +78,7 @@ class ProductClassifier(nn.Module):
     ):
         return self.head(x, present) if isinstance(x, dict) else self.head(*self.encode(x))  # B,C
 
-
+# %% ../../nbs/models/06_learner.ipynb #56ca0a9c
 def encode_some(
     encoder,  # maps rows to (B, dim)
     has: torch.Tensor,  # (B,) bool: which rows it shall see
@@ -395,7 +395,7 @@ def product_learner(
     model = ProductClassifier(top, **encoders)
     return ProductLearner(dls, model, vocab, schedule, seed=seed, **options)
 
-
+# %% ../../nbs/models/06_learner.ipynb #55f67c6c
 def _ready(image, freeze_bn):
     """Lay out the weights for fast convolutions; keep the statistics of a pretrained network as
     they are"""
@@ -427,7 +427,7 @@ def logits(
             out[rows] = model(*x).float().cpu().numpy()
     return out
 
-
+# %% ../../nbs/models/06_learner.ipynb #9af4d58c
 @patch
 def _inputs(self: ProductLearner, dataset, bs):
     "Row numbers, and what the network takes for them"

@@ -7,6 +7,7 @@ __all__ = ['ViewScaler', 'fit_logistic', 'fit_logistic_streamed', 'linear_head']
 
 # %% ../../nbs/models/12_linear.ipynb #34ee698a
 import numpy as np, torch
+from fastcore.basics import patch
 from ..core import ProdclfError, progress, rng
 from .fusion import ConcatFusion, fusion_head
 
@@ -39,13 +40,6 @@ class ViewScaler:
         if n_components and x.shape[1] > n_components:
             self.components = self._leading(self.standardize(x), n_components, seed)  # D,K
 
-    def _leading(self, x, k, seed):
-        "The leading right singular vectors, by the randomized method (Halko et al. 2011)"
-        from sklearn.utils.extmath import randomized_svd
-
-        k = max(min(k, len(x) - 1, x.shape[1]), 1)
-        return randomized_svd(x, k, n_iter=2, random_state=seed)[2].T.astype(np.float32)
-
     def standardize(
         self,
         x,  # (N, D)
@@ -58,19 +52,28 @@ class ViewScaler:
         "Columns of what `__call__` returns: K components, and one that marks a missing view"
         return 1 + (len(self.mean) if self.components is None else self.components.shape[1])
 
-    def __call__(
-        self,
-        x,  # (N, D)
-        present,  # (N,) bool
-    ) -> np.ndarray:  # (N, K+1) float32; the last column marks a missing view
-        "Rows ready for a linear model; zeros where the view is missing"
-        z = np.zeros((len(x), self.n_features), np.float32)
-        s = self.standardize(x)
-        z[:, :-1] = np.where(
-            present[:, None], s if self.components is None else s @ self.components, 0
-        )
-        z[:, -1] = ~present
-        return z
+# %% ../../nbs/models/12_linear.ipynb #caa5642e
+@patch
+def _leading(self: ViewScaler, x, k, seed):
+    "The leading right singular vectors, by the randomized method (Halko et al. 2011)"
+    from sklearn.utils.extmath import randomized_svd
+
+    k = max(min(k, len(x) - 1, x.shape[1]), 1)
+    return randomized_svd(x, k, n_iter=2, random_state=seed)[2].T.astype(np.float32)
+
+
+@patch
+def __call__(
+    self: ViewScaler,
+    x,  # (N, D)
+    present,  # (N,) bool
+) -> np.ndarray:  # (N, K+1) float32; the last column marks a missing view
+    "Rows ready for a linear model; zeros where the view is missing"
+    z = np.zeros((len(x), self.n_features), np.float32)
+    s = self.standardize(x)
+    z[:, :-1] = np.where(present[:, None], s if self.components is None else s @ self.components, 0)
+    z[:, -1] = ~present
+    return z
 
 # %% ../../nbs/models/12_linear.ipynb #464e1948
 def fit_logistic(

@@ -90,7 +90,7 @@ def buffer(
     cuts = self.step * np.arange(1, last - first)
     return Buffer(epoch, number, self.rows[at], np.split(order, cuts))
 
-
+# %% ../../nbs/models/02_loader.ipynb #aab6e3d4
 @patch
 def buffers(
     self: RowOrder,
@@ -191,21 +191,25 @@ class OrderedLoader:
         "How many rows of the batch given last count, for each process"
         return self.order.counts(self.given - 1)
 
-    def one_batch(self):
-        "A batch of the coming epoch; the loader stays where it is"
-        at = self.epoch, self.given, self.resumed
-        try:
-            return next(iter(self))
-        finally:
-            self.epoch, self.given, self.resumed = at
+# %% ../../nbs/models/02_loader.ipynb #c923b1d7
+@patch
+def one_batch(self: OrderedLoader):
+    "A batch of the coming epoch; the loader stays where it is"
+    at = self.epoch, self.given, self.resumed
+    try:
+        return next(iter(self))
+    finally:
+        self.epoch, self.given, self.resumed = at
 
-    def start(
-        self,
-        epoch: int,  # counted from 0
-    ):
-        "Begin with this epoch, unless the loader was just resumed"
-        if not self.resumed:
-            self.epoch, self.given = epoch, 0
+
+@patch
+def start(
+    self: OrderedLoader,
+    epoch: int,  # counted from 0
+):
+    "Begin with this epoch, unless the loader was just resumed"
+    if not self.resumed:
+        self.epoch, self.given = epoch, 0
 
 # %% ../../nbs/models/02_loader.ipynb #e4c3fbd8
 @patch
@@ -237,7 +241,7 @@ def state(self: OrderedLoader) -> dict:
     about = dict(order=self._about(), digest=self.order.fingerprint)
     return dict(epoch=epoch, given=given, **about)
 
-
+# %% ../../nbs/models/02_loader.ipynb #3484ec3d
 @patch
 def resume(
     self: OrderedLoader,
@@ -374,7 +378,7 @@ def fill(
     self.kept = (mine.rows, loaded) if len(mine.rows) == self.n else (None, None)
     return loaded, mine.batches[mine.given :]
 
-
+# %% ../../nbs/models/02_loader.ipynb #1e5ed609
 @patch
 def cut(
     self: EmbeddingLoader,

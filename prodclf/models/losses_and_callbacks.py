@@ -160,7 +160,9 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self.kept = -np.inf, None, None
 
     def after_epoch(self):
-        figures = dict(zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1]))
+        figures = dict(
+            zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1], strict=False)
+        )
         if self.monitor not in figures:
             raise ProdclfError(
                 f'nothing called {self.monitor!r} is recorded. Remedy: monitor one of '
@@ -182,7 +184,7 @@ class KeepBest(Callback):
                 v.copy_(self.kept[k])
         self.kept = None
 
-
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #f6c97533
 def _changing(model):
     "Names and tensors that training may change: parameters that are not frozen, and buffers"
     return [(k, p) for k, p in model.named_parameters() if p.requires_grad] + list(
@@ -266,7 +268,7 @@ class History(Callback):
             dict(
                 fit=self.fits - 1,
                 epoch=len(self.rows),
-                **{k: float(v) for k, v in zip(names, values)},
+                **{k: float(v) for k, v in zip(names, values, strict=False)},
             )
         )
 

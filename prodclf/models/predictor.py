@@ -77,7 +77,7 @@ def member_log_proba(
     x = products if isinstance(products, Inputs) else self.inputs(products, names)
     return {n: self.members[n].log_proba(x) for n in names}
 
-
+# %% ../../nbs/models/16_predictor.ipynb #4ce270d3
 @patch
 def models_proba(
     self: Predictor,
@@ -141,7 +141,7 @@ def predict(
 # %% ../../nbs/models/16_predictor.ipynb #a324f796
 artifact_format = 2
 
-
+# %% ../../nbs/models/16_predictor.ipynb #bab9e373
 @patch
 def save(
     self: Predictor,
@@ -187,7 +187,7 @@ def save(
 # %% ../../nbs/models/16_predictor.ipynb #7c82157f
 _again = 'Remedy: copy the whole folder again, or train again'
 
-
+# %% ../../nbs/models/16_predictor.ipynb #d2c2b654
 def read_config(
     folder,  # of an artifact
 ) -> dict:

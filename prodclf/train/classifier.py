@@ -11,6 +11,7 @@ import copy, time
 from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np, pandas as pd
+from fastcore.basics import patch
 from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
 from ..data.splits import require_classes, require_parts, split_rows
@@ -64,28 +65,32 @@ class TrainConfig:
             )
         self._refuse_idle()
 
-    def _refuse_idle(self):
-        "Raise for an option that would change nothing"
-        networks = self.mode == 'finetune' or self.fusion not in ('auto', 'blend')
-        for name in ('epochs', 'batch_size', 'loss'):
-            if getattr(self, name) is not None and not networks:
-                raise ProdclfError(
-                    f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
-                    "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
-                )
-        if self.skip_single and self.mode == 'frozen':
+# %% ../../nbs/train/02_classifier.ipynb #fc38c005
+@patch
+def _refuse_idle(self: TrainConfig):
+    "Raise for an option that would change nothing"
+    networks = self.mode == 'finetune' or self.fusion not in ('auto', 'blend')
+    for name in ('epochs', 'batch_size', 'loss'):
+        if getattr(self, name) is not None and not networks:
             raise ProdclfError(
-                "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
-                "leave "
-                'it out'
+                f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
+                "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
             )
+    if self.skip_single and self.mode == 'frozen':
+        raise ProdclfError(
+            "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
+            "leave "
+            'it out'
+        )
 
-    def to_dict(self) -> dict:
-        "The fields for a JSON file; encoder objects by their names"
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return plain | {
-            v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
-        }
+
+@patch
+def to_dict(self: TrainConfig) -> dict:
+    "The fields for a JSON file; encoder objects by their names"
+    plain = {f.name: getattr(self, f.name) for f in fields(self)}
+    return plain | {
+        v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
+    }
 
 # %% ../../nbs/train/02_classifier.ipynb #1128b784
 class TrainRows:
@@ -114,28 +119,36 @@ class TrainRows:
         self.split = np.where(self.codes < 0, -1, split)
         self.learn, self.test = np.flatnonzero((self.split == 0) | (self.split == 1)), self.rows(2)
         require_parts(self.split, self.codes, self.groups, measured)
-        taught = np.bincount(self.codes[self.learn], minlength=len(self.classes)) > 0
-        if not taught[self.codes[self.test]].all():
-            c = self.codes[self.test][~taught[self.codes[self.test]]][0]
-            raise ProdclfError(
-                f'the category {self.classes[c]!r} has test products and none to learn from. '
-                f'Remedy: --split none, or --min-per-class {(self.codes == c).sum() + 1}'
-            )
+        self._check_taught()
 
-    def rows(
-        self,
-        part: int,  # 0 train, 1 valid, 2 test
-    ) -> np.ndarray:  # row numbers, rising
-        "The rows of a part"
-        return np.flatnonzero(self.split == part)
+# %% ../../nbs/train/02_classifier.ipynb #dc246085
+@patch
+def rows(
+    self: TrainRows,
+    part: int,  # 0 train, 1 valid, 2 test
+) -> np.ndarray:  # row numbers, rising
+    "The rows of a part"
+    return np.flatnonzero(self.split == part)
 
-    def __repr__(self):
-        sizes = [
-            f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))
-        ]
-        idle = int((self.split < 0).sum())
-        unused = f'; {idle:,} not used' if idle else ''
-        return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
+
+@patch
+def __repr__(self: TrainRows):
+    sizes = [f'{name} {len(self.rows(i)):,}' for i, name in enumerate(('train', 'valid', 'test'))]
+    idle = int((self.split < 0).sum())
+    unused = f'; {idle:,} not used' if idle else ''
+    return f'{len(self.classes):,} categories; {", ".join(sizes)}{unused}'
+
+
+@patch
+def _check_taught(self: TrainRows):
+    "Raise for a category that is tested and not taught"
+    taught = np.bincount(self.codes[self.learn], minlength=len(self.classes)) > 0
+    if not taught[self.codes[self.test]].all():
+        c = self.codes[self.test][~taught[self.codes[self.test]]][0]
+        raise ProdclfError(
+            f'the category {self.classes[c]!r} has test products and none to learn from. '
+            f'Remedy: --split none, or --min-per-class {(self.codes == c).sum() + 1}'
+        )
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
 @dataclass
@@ -328,7 +341,7 @@ def _alone(rows, name) -> Blend:
     counts = np.bincount(rows.codes[rows.learn], minlength=len(rows.classes)) + 1.0
     return Blend({name: 1.0}, {name: 1.0}, np.log(counts / counts.sum()).tolist())
 
-
+# %% ../../nbs/train/02_classifier.ipynb #aa641699
 def _train_head(rows, data, config, clock):
     "A fusion head on frozen vectors, with its best epoch on the validation rows"
     from prodclf.models.learner import train_head
@@ -522,7 +535,7 @@ def fit_classifier(
     run = _train_frozen if config.mode == 'frozen' else _train_finetuned
     training = run(rows, config, clock, **options)
     paths, predictor = rows.dataset.paths(rows.classes), training.predictor
-    predictor.paths = dict(zip(rows.classes, paths)) if paths else {}
+    predictor.paths = dict(zip(rows.classes, paths, strict=True)) if paths else {}
     predictor.columns = dict(columns or {})
     sizes = {
         name: int((rows.split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))
@@ -530,7 +543,7 @@ def fit_classifier(
     predictor.notes |= dict(config=config.to_dict(), choice=training.choice, **sizes)
     return training
 
-
+# %% ../../nbs/train/02_classifier.ipynb #16e42ea1
 def train_classifier(
     dataset,  # `ProductDataset`, or a product table
     config: TrainConfig = None,  # how

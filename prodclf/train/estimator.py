@@ -48,7 +48,7 @@ def product_table(
     def column(name):
         return [None] * N if name is None else [cell_text(v) for v in X[name]]
 
-    joined = [join_texts(parts) for parts in zip(*cleaned)] if cleaned else [None] * N
+    joined = [join_texts(parts) for parts in zip(*cleaned, strict=True)] if cleaned else [None] * N
     images = column(found.image)
     roles = dict(
         id=[str(i) for i in range(N)],
@@ -113,27 +113,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _config(self):
-        names = (
-            'mode',
-            'fusion',
-            'solver',
-            'epochs',
-            'batch_size',
-            'loss',
-            'max_length',
-            'image_size',
-        )
-        return TrainConfig(
-            text=self.text_encoder,
-            image=self.image_encoder if self.image is not None else None,
-            min_count=1,
-            seed=self.random_state or 0,
-            **{n: getattr(self, n) for n in names},
-        )
+# %% ../../nbs/train/03_estimator.ipynb #84a1f104
+@patch
+def _config(self: MultimodalClassifier):
+    names = ('mode', 'fusion', 'solver', 'epochs', 'batch_size', 'loss', 'max_length', 'image_size')
+    return TrainConfig(
+        text=self.text_encoder,
+        image=self.image_encoder if self.image is not None else None,
+        min_count=1,
+        seed=self.random_state or 0,
+        **{n: getattr(self, n) for n in names},
+    )
 
-    def _products(self, X, labels=None, group=None):
-        return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
+
+@patch
+def _products(self: MultimodalClassifier, X, labels=None, group=None):
+    return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
 
 # %% ../../nbs/train/03_estimator.ipynb #b8ba1f32
 @patch
@@ -174,7 +169,7 @@ def _own_split(dataset, config):
     codes = dataset.codes()
     return split_rows(codes, dataset.groups(), None, 0, config.valid_size, config.seed)
 
-
+# %% ../../nbs/train/03_estimator.ipynb #11f33382
 @patch
 def predict_proba(
     self: MultimodalClassifier,
@@ -238,7 +233,7 @@ def report(
     proba = {n: p[some] for n, p in proba.items()}
     return _write(file, results, products, recipe.y[some], proba, training, summary)
 
-
+# %% ../../nbs/train/03_estimator.ipynb #39535f90
 def _write(file, results, products, y, proba, training, summary):
     data = dict(splits=dict(learned=len(training.rows.learn), shown=len(y)))
     return write_report(
