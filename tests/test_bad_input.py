@@ -363,7 +363,8 @@ def test_account_holds_for_random_dirt(shop):
         lines = [','.join(r.choice(cells, 6)) for _ in range(30)]
         reading = check(read_catalog(shop.write(*lines), bad_image=str(r.choice(['quarantine', 'text-only'])), need_label=bool(r.integers(2)), min_per_class=int(r.integers(1, 4)), chunk_rows=int(r.integers(1, 40))))
         write_catalog(reading.products, shop.folder/'again.csv')
-        again = reading.products.assign(group=[clean_text(g) or i for g,i in zip(reading.products.group, reading.products.id)])     # an id may hold markup
+        p = reading.products  # a group that is an id may hold markup
+        again = p.assign(group=[clean_text(g) or i for g, i in zip(p.group, p.id)])
         if len(again): pd.testing.assert_frame_equal(read_catalog(shop.folder/'again.csv', need_label=False).products, again)
 
 def test_cleaning_twice_changes_nothing():

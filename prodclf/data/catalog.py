@@ -390,13 +390,13 @@ def table_source(
     place = None if is_frame else Path(source).expanduser()
     place = place.parent if place and place.is_file() else place
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
-    roles, rows = roles | dict(id=id, split=split), _first_rows(files, encoding)
-    about = describe_table(source, encoding, roles.values())
+    roles |= dict(id=id, split=split)
+    about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     columns = choose_columns(about.names, name, need_label, **roles)
     columns, more = columns_by_content(columns, roles, rows)
     guessed = id is None and str(columns.id).lower() != 'id'
-    notes += [*about.notes, *filter(None, [str(columns)]), *more]
+    notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]
     adapt = table_adapter(columns, folder, guessed)
     category = CategoryReader(depth, separator, missing, merge_categories)
     about = dict(notes=notes, category=category, roles=columns)

@@ -212,7 +212,7 @@ def _literal(line: str):
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore', SyntaxWarning)  # of a backslash
+            warnings.simplefilter('ignore')  # of a backslash
             return ast.literal_eval(line.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
@@ -435,7 +435,7 @@ def _open_parquet(file) -> Table:
     def opened():  # page by page, not a whole column of images
         try:
             return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
-        except (pa.ArrowException, OSError) as e:
+        except (pa.ArrowException, OSError, ValueError) as e:
             raise _not_arrow(file, 'a Parquet', e) from None
 
     def batches(names):
@@ -447,7 +447,7 @@ def _open_parquet(file) -> Table:
     with opened() as f:
         return _arrow_table(file, f.schema_arrow, batches)
 
-
+# %% ../../nbs/data/02_formats.ipynb #8c5a7efd
 def _open_arrow(file) -> Table:
     import pyarrow as pa
 
@@ -464,12 +464,13 @@ def _open_arrow(file) -> Table:
         in_file = isinstance(f, pa.RecordBatchFileReader)
         for batch in map(f.get_batch, range(f.num_record_batches)) if in_file else f:
             batch = batch.select(names)
+            batch.validate(full=True)  # a damaged offset would lead outside of the memory
             rows = max(1, min(4096, 2**24 * batch.num_rows // max(batch.nbytes, 1)))
             yield from (batch.slice(i, rows) for i in range(0, batch.num_rows, rows))
 
     try:
         return _arrow_table(file, opened().schema, batches)
-    except (pa.ArrowException, OSError) as e:
+    except (pa.ArrowException, OSError, ValueError) as e:
         raise _not_arrow(file, 'an Arrow', e) from None
 
 # %% ../../nbs/data/02_formats.ipynb #2d10cbca

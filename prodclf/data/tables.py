@@ -72,7 +72,7 @@ def _workbook(file) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
             inside = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except (zipfile.BadZipFile, OSError, RuntimeError, ValueError):
         return False  # opening it will tell
     if 'xl/workbook.xml' not in inside and {'content.xml', '[Content_Types].xml'} & set(inside):
         raise ProdclfError(f'{Path(file).name}: an office file, and no Excel workbook. {_save_as}')
@@ -109,17 +109,21 @@ def _parts(folder: Path) -> list:
     "The parts of one table in a folder, and in folders such as category=Mugs below it, in order"
     found = []
     for path in sorted(folder.iterdir()):
-        if path.name[0] in '._' or path.name in _not_parts:
+        name = path.name.removesuffix('.gz')
+        if name[0] in '._' or name == 'quarantine.parquet':
             continue
-        if path.is_dir() and '=' in path.name:
+        if path.is_dir() and '=' in name:
             found += _parts(path)
-        elif path.is_file() and Path(path.name.removesuffix('.gz')).suffix.lower() in _part_kinds:
+        elif path.is_file() and _part_name.search(name):
             found.append(path)
     return found
 
 
-_not_parts = 'quarantine.parquet', 'manifest.json', 'metrics.json'
-_part_kinds = set(_kinds) - {'.txt', '.xls'} | {'.arrow', '.feather', '.xlsx'}
+_part_name = re.compile(  # a .json without a number is more often about something else
+    r'(\.(csv|tsv|tab|parquet|pq|jsonl|ndjson|arrow|feather|xlsx)|\d.*\.json|^products\.json)$',
+    re.I,
+)
+_main_names = [f'products{s}' for s in ('.csv', '.parquet', '.jsonl', '.csv.gz', '.jsonl.gz')]
 
 
 def _is_one_table(files: list) -> bool:
@@ -151,9 +155,11 @@ def table_files(
         raise ProdclfError(
             f'{source}: cannot be read ({e.strerror}). Remedy: check the permissions'
         ) from e
-    main = [f for f in found if f.name.startswith('products.') and f.parent == source]
-    if found and (main or _is_one_table(found)):
-        return main[:1] or found
+    named = [f for n in _main_names for f in found if f == source / n]
+    named += [f for f in found if f.parent == source and f.name.startswith('products.')]
+    found = [f for f in found if f.suffix.lower() == '.parquet'] or found
+    if named or (found and _is_one_table(found)):
+        return named[:1] or found
     raise ProdclfError(
         f'{source}: {"more than one table" if found else "no products.csv or other table"} in this '
         f'folder; it holds {there}. Remedy: name the file itself, or number the parts of one '
