@@ -19,7 +19,12 @@ class ProdclfError(ValueError):
 
 # %% ../nbs/00_core.ipynb #81ec09d5
 extras = dict(
-    timm='timm', ray='cluster', ipywidgets='notebook', anywidget='notebook', traitlets='notebook'
+    timm='timm',
+    ray='cluster',
+    openpyxl='excel',
+    ipywidgets='notebook',
+    anywidget='notebook',
+    traitlets='notebook',
 )
 
 

@@ -1,5 +1,6 @@
 """The command line, from the outside: exit codes, files written, and numbers that must agree."""
 import csv, json, os, shutil, signal, subprocess, sys, time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,31 @@ def test_help_is_light():
     assert done.stdout.strip().endswith('[]'), done.stdout
     assert min(seconds) < .5, seconds   # of the processor: what another process does on this machine does not count
     for verb in ('demo', 'fetch', 'prepare', 'embed', 'plan', 'baselines', 'train', 'evaluate', 'predict', 'active', 'label', 'bench'): assert verb in done.stdout
+
+
+def test_commands_of_the_book_exist():
+    "Every `prodclf COMMAND --option` that the book shows is one that the command line has"
+    import re
+
+    import typer
+
+    from prodclf.cli.main import app
+
+    commands = typer.main.get_command(app).commands
+    options = {
+        n: {o for p in c.params for o in (*p.opts, *p.secondary_opts)} for n, c in commands.items()
+    }
+    nbs, shown = Path(__file__).resolve().parent.parent / 'nbs', 0
+    for notebook in nbs.rglob('*.ipynb'):
+        for cell in json.loads(notebook.read_text(encoding='utf-8'))['cells']:
+            text = ''.join(cell['source']).replace('\\\n', ' ')
+            if 'in version 0.1.0' in text:
+                continue  # what was measured then
+            for verb, words in re.findall(r'(?:^|[`!])\s*prodclf ([a-z]+)([^\n`]*)', text, re.M):
+                used = re.findall(r'(?<![\w-])--[a-z][a-z0-9-]*', re.split('#|&&|[|]', words)[0])
+                assert set(used) <= options[verb], (notebook.name, verb, used)
+                shown += 1
+    assert shown > 50
 
 
 def test_wrong_usage_is_2(prodclf, tmp_path):

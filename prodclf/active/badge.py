@@ -7,11 +7,34 @@ __all__ = ['Gradients', 'badge']
 
 # %% ../../nbs/active/03_badge.ipynb #e4ccc2ed
 import numpy as np
-from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from .uncertainty import BadRow, as_floats, distributions, unlabeled
 
 # %% ../../nbs/active/03_badge.ipynb #7886b3ba
+def _factors(probabilities, embeddings, rows) -> tuple:
+    "The checked rows of both arrays in single precision"
+    for name, a in dict(probabilities=probabilities, embeddings=embeddings).items():
+        if len(getattr(a, 'shape', ())) != 2:
+            raise ProdclfError(f'{name} have shape {np.shape(a)}. Remedy: one row per product')
+    if len(probabilities) != len(embeddings):
+        raise ProdclfError(
+            f'{len(probabilities):,} rows of probabilities and {len(embeddings):,} of embeddings. '
+            'Remedy: both for the same products, in the same order'
+        )
+    rows = np.arange(len(probabilities)) if rows is None else np.asarray(rows)
+    try:
+        p = distributions(probabilities[rows])
+    except BadRow as e:
+        raise BadRow(int(rows[e.row]), e.what) from None
+    h = as_floats(np.asarray(embeddings[rows]))
+    if not (good := np.isfinite(h).all(1)).all():
+        raise ProdclfError(
+            f'row {rows[~good][0]:,} of the embeddings holds NaN or infinity. Remedy: zeros for a '
+            'product without the view'
+        )
+    return [a.astype(np.float32, copy=False) for a in (p, h)]
+
+# %% ../../nbs/active/03_badge.ipynb #2fafe7a5
 class Gradients:
     """The gradient embeddings of rows, kept as their factors; raises `ProdclfError` for arrays that
     do not belong together or rows that cannot be"""
@@ -21,72 +44,26 @@ class Gradients:
         probabilities,  # (N, C) array or memory map
         embeddings,  # (N, D) array, memory map or `DiskRows`: what the last layer sees
         rows=None,  # (U,) which rows; None: all
-        # bytes; factors that take less are held, others are read for every pick
-        memory: float = 256e6,
     ):
-        for name, a in dict(probabilities=probabilities, embeddings=embeddings).items():
-            if len(getattr(a, 'shape', ())) != 2:
-                raise ProdclfError(f'{name} have shape {np.shape(a)}. Remedy: one row per product')
-        if len(probabilities) != len(embeddings):
-            raise ProdclfError(
-                f'{len(probabilities):,} rows of probabilities and {len(embeddings):,} of '
-                'embeddings. Remedy: both for the same products, in the same order'
-            )
-        self.p, self.h, self.held = probabilities, embeddings, None
-        self.rows = np.arange(len(probabilities)) if rows is None else np.asarray(rows)
-        width = probabilities.shape[1] + embeddings.shape[1]
-        self.block = max(64, 2**21 // width)
-        if len(self) and len(self) * width * 4 <= memory:
-            parts = zip(*[(p, h) for _, p, h in self.read()])
-            self.held = [np.concatenate(part) for part in parts]
-        self.favourite = np.zeros(len(self), np.int64)
-        self.squares = np.zeros(len(self), np.float32)
-        for at, p, h in self.read():
-            best = self.favourite[at] = p.argmax(1)
-            a = np.einsum('nc,nc->n', p, p) - 2 * p[np.arange(len(p)), best] + 1  # |p - e|²
-            self.squares[at] = np.maximum(a, 0) * np.einsum('nd,nd->n', h, h)
+        self.p, self.h = p, h = _factors(probabilities, embeddings, rows)
+        self.favourite = best = p.argmax(1)
+        a = np.einsum('nc,nc->n', p, p) - 2 * p[np.arange(len(p)), best] + 1  # |p - e|²
+        self.squares = np.maximum(a, 0) * np.einsum('nd,nd->n', h, h)
 
-    def __len__(self):
-        return len(self.rows)
-
-    def read(self):  # slice, (≤ block, C) float32, (≤ block, D) float32
-        for i in range(0, len(self), self.block):
-            at = slice(i, i + self.block)
-            yield at, *self[at]
-
-    def __getitem__(self, at):  # slice -> probabilities and embeddings, checked
-        if self.held is not None:
-            return [f[at] for f in self.held]
-        rows = self.rows[at]
-        h = as_floats(np.asarray(self.h[rows])).astype(np.float32, copy=False)
-        if not np.isfinite(h).all():
-            raise ProdclfError(
-                f'row {rows[~np.isfinite(h).all(1)][0]:,} of the embeddings holds NaN or '
-                'infinity. Remedy: zeros for a product without the view'
-            )
-        try:
-            return distributions(self.p[rows]).astype(np.float32, copy=False), h
-        except BadRow as e:
-            raise BadRow(int(rows[e.row]), e.what) from None
-
-# %% ../../nbs/active/03_badge.ipynb #a38e6abe
-@patch
-def squared_distances(
-    self: Gradients,
-    i: int,  # a position
-) -> np.ndarray:  # (U,) float32
-    "Squared distances of all gradient embeddings to that of one row"
-    out, y = np.empty(len(self), np.float32), self.favourite[i]
-    pi, hi = (f[0] for f in self[i : i + 1])
-    for at, p, h in self.read():
-        best = self.favourite[at]
-        a = p @ pi
-        a -= p[:, y]
-        a -= pi[best]
+    def squared_distances(
+        self,
+        i: int,  # a position
+    ) -> np.ndarray:  # (U,) float32
+        "Squared distances of all gradient embeddings to that of one row"
+        best, y = self.favourite, self.favourite[i]
+        a = self.p @ self.p[i]
+        a -= self.p[:, y]
+        a -= self.p[i][best]
         a += best == y  # ⟨a, a'⟩
-        out[at] = self.squares[at] + self.squares[i] - 2 * a * (h @ hi)
-    out[out < 4e-6 * (self.squares + self.squares[i])] = 0  # what rounding leaves
-    return out
+        size = self.squares + self.squares[i]
+        out = size - 2 * a * (self.h @ self.h[i])
+        out[out < 4e-6 * size] = 0  # what rounding leaves
+        return out
 
 # %% ../../nbs/active/03_badge.ipynb #2798dbd2
 def badge(
@@ -96,8 +73,8 @@ def badge(
     labeled,  # (N,) bool
     seed: int = 0,  # of the draws
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
-    """k-means++ seeds of the gradient embeddings (Ash et al. 2020), exactly and in bounded memory;
-    raises `ProdclfError` for bad arrays"""
+    """k-means++ seeds of the gradient embeddings (Ash et al. 2020), exactly, in the memory of its
+    two factors; raises `ProdclfError` for bad arrays"""
     n, free, _ = unlabeled(n, labeled, len(probabilities))
     if not n:
         return np.zeros(0, np.int64)

@@ -35,11 +35,9 @@ class Cloud:
         self.center = (total / max(n, 1)).astype(np.float32)
         if n * width * 4 <= memory:
             self.source, self.center = self[np.arange(n)], None  # the points themselves
-        self.squares = np.zeros(n, np.float32)
-        for at, x in self.blocks():
-            self.squares[at] = np.einsum('nd,nd->n', x, x)
-        bad = ~np.isfinite(self.squares)
-        if bad.any():
+        squares = [np.einsum('nd,nd->n', x, x) for _, x in self.blocks()]
+        self.squares = np.concatenate([np.zeros(0, np.float32), *squares])
+        if (bad := ~np.isfinite(self.squares)).any():
             raise ProdclfError(
                 f'row {bad.argmax():,} of the embeddings holds NaN or infinity. Remedy: zeros for '
                 'a product without the view'
@@ -147,7 +145,7 @@ def coreset(
     seed: int = 0,  # decides between equal distances
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
     """Greedy k-centre (Sener and Savarese 2018): each pick is the product farthest from all
-    labelled and picked ones; raises `ProdclfError` for bad arrays"""
+    labeled and picked ones; raises `ProdclfError` for bad arrays"""
     cloud = Cloud(embeddings)
     n, free, known = unlabeled(n, labeled, len(cloud))
     if not n:
@@ -350,9 +348,7 @@ def probcover(
     labeled,  # (N,) bool
     seed: int = 0,  # of the clustering and the thinning, and between equals
     radius: float = None,  # of the balls; None: see `purity_radius`
-    # categories that the radius is chosen for; None: as many as labels and wishes together, 500 at
-    # most
-    classes: int = None,
+    classes: int = None,  # that the radius is for; None: labels and wishes together, 500 at most
     most: int = 50_000,  # products that are looked at, drawn at random from more
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
     """Products whose balls cover most of what is uncovered (Yehuda et al. 2022); raises

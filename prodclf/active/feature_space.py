@@ -45,7 +45,7 @@ class FeatureRows:
 # %% ../../nbs/active/09_feature_space.ipynb #3cd7c9b3
 _components = dict(text=512, image=256)
 
-
+# %% ../../nbs/active/09_feature_space.ipynb #b86db2ed
 class FeatureSpace:
     """The vectors of the pool, the test and the validation products that a softmax head reads;
     raises `ProdclfError` when no product of the pool has any"""
@@ -62,20 +62,16 @@ class FeatureSpace:
         pool, views = np.asarray(pool, np.int64), {}
         for view in embeddings.views:
             m, has = embeddings.view(view), embeddings.present(view)
-            known, widths, most = pool[has[pool]], embeddings.widths[view], _components.get(view)
-            if len(known):
-                scaler = ViewScaler(m, known, widths, n_components=most or 256, seed=seed)
-                views[view] = m, has, scaler
+            if len(known := pool[has[pool]]):
+                most = dict(n_components=_components.get(view, 256), seed=seed)
+                views[view] = m, has, ViewScaler(m, known, embeddings.widths[view], **most)
         if not views:
-            raise ProdclfError(
-                f'none of the {len(pool):,} products of the pool has a text or an image that was '
-                'embedded. Remedy: name the columns that hold them, then embed again'
-            )
+            why = 'no product of the pool has a text or an image that was embedded'
+            raise ProdclfError(f'{why}. Remedy: name the columns that hold them, then embed again')
         parts = [FeatureRows(views, np.asarray(r, np.int64)) for r in (pool, test, valid)]
         self.columns = parts[0].columns  # view -> slice of the K columns
-        self.pool, self.test, self.valid = (
-            p[:] if 4 * len(p) * p.shape[1] <= memory else p for p in parts
-        )
+        held = [p[:] if 4 * len(p) * p.shape[1] <= memory else p for p in parts]
+        self.pool, self.test, self.valid = held
 
     def only(
         self,
@@ -89,10 +85,8 @@ class FeatureSpace:
     def __repr__(self):
         views = ', '.join(f'{v} {c.stop - c.start}' for v, c in self.columns.items())
         kept = 'in memory' if isinstance(self.pool, np.ndarray) else 'on disk'
-        return (
-            f'{len(self.pool):,} pool and {len(self.test):,} test products × '
-            f'{self.pool.shape[1]} ({views}), {kept}'
-        )
+        both = f'{len(self.pool):,} pool and {len(self.test):,} test products'
+        return f'{both} × {self.pool.shape[1]} ({views}), {kept}'
 
 # %% ../../nbs/active/09_feature_space.ipynb #6e8b2d6d
 def fit_head(
@@ -103,7 +97,7 @@ def fit_head(
     l2: float = 0.1,  # penalty; scikit-learn's C is one over it
     seed: int = 0,  # of the order, where the labels are many
 ):  # weights (K, C), bias (C,); None while fewer than two categories are known
-    "A softmax head on the rows that are labelled: the optimum, or near it where they are too many"
+    "A softmax head on the rows that are labeled: the optimum, or near it where they are too many"
     rows = np.flatnonzero(y >= 0)
     if len(np.unique(y[rows])) < 2:
         return None
@@ -113,7 +107,7 @@ def fit_head(
 
 
 def is_many(
-    rows: int,  # labelled
+    rows: int,  # labeled
     z,  # (N, K) vectors
     classes: int,  # C
 ) -> bool:
@@ -196,7 +190,7 @@ class HeadProbabilities:
                 out[a : a + len(p)] = score(p)
         return self
 
-
+# %% ../../nbs/active/09_feature_space.ipynb #50c01889
 def pool_probabilities(
     z,  # (N, K)
     head: tuple,  # weights, bias

@@ -144,7 +144,7 @@ def read(self: Journal) -> list:  # `Entry`, or None for an empty line
     self.offset, self.count = os.path.getsize(self.path), self.count + len(found)
     return found
 
-
+# %% ../../nbs/active/04_journal.ipynb #a5a0152e
 @patch
 def _end(self: Journal, tail: bytes, at: int, n: int) -> list:
     """A last line without its end: an entry that lacks only the line break, or a piece to be put

@@ -6,7 +6,7 @@
 __all__ = ['read_categories', 'LabelingFolder']
 
 # %% ../../nbs/active/12_labeling.ipynb #18a4f001
-import json
+import json, unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -15,58 +15,102 @@ from ..core import ProdclfError, write_json
 from ..data.catalog import write_catalog
 from .feature_space import FeatureSpace, fit_head, head_probabilities
 from .loop import QueryConfig, next_batch
-from .oracle import read_answers, read_label_studio, write_batch, write_label_studio
-from .pool import Pool
+from prodclf.active.oracle import (
+    CategoryNames,
+    read_answers,
+    read_label_studio,
+    text_encodings,
+    write_batch,
+    write_label_studio,
+)
+from .pool import Pool, find_ids
 
 # %% ../../nbs/active/12_labeling.ipynb #936e7de9
 def read_categories(
-    file,  # text, a category a line, UTF-8 with or without a byte-order mark
+    file,  # text, a category a line
+    encoding: str = None,  # None: Unicode of any kind
 ) -> list:
-    "The names in a list of categories; raises for a file that is not UTF-8"
+    "The names in a list of categories; raises with the line that does not fit the encoding"
+    raw, encoding = Path(file).read_bytes(), encoding or text_encodings(file)[0]
     try:
-        lines = Path(file).read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError:
-        raise ProdclfError(f'{file}: this is not UTF-8. Remedy: save it as UTF-8 text') from None
-    return [line.strip() for line in lines if line.strip()]
+        text = unicodedata.normalize('NFC', raw.decode(encoding).removeprefix('\ufeff'))
+    except LookupError:
+        raise ProdclfError(
+            f'{file}: unknown encoding {encoding!r}. Remedy: --answers-encoding cp1252, utf-16 …'
+        ) from None
+    except UnicodeDecodeError as e:
+        line = raw[: e.start].count(b'\n') + 1
+        raise ProdclfError(
+            f'{file}, line {line}: not {encoding} (byte '
+            f'0x{raw[e.start]:02x}). Remedy: --answers-encoding cp1252 where a Windows program '
+            'wrote it (or what it was written in), or save it as UTF-8'
+        ) from None
+    return list(dict.fromkeys(' '.join(line.split()) for line in text.splitlines() if line.strip()))
 
-
+# %% ../../nbs/active/12_labeling.ipynb #dadb69dd
 class LabelingFolder:
-    "A folder in which a catalog is labelled, begun or gone on with; raises for another catalog"
+    "A folder in which a catalog is labeled, begun or gone on with; raises for another catalog"
 
     def __init__(
         self,
         folder,  # created when missing
-        dataset,  # `ProductDataset` of the products, labelled or not
+        dataset,  # `ProductDataset` of the products, labeled or not
         categories=(),  # names, where the catalog has few or none
         tell=print,  # called with a line about what was done
+        edited: bool = False,  # products whose words are others now are the same all the same
     ):
         self.folder, self.tell = Path(folder), tell
         journal, self._list = self.folder / 'journal.jsonl', self.folder / 'sheets.json'
         if journal.exists():
-            self.pool = Pool.open(dataset, journal, grown=True)
-            if new := self.pool.add_classes(categories):
-                tell(f'new in the list of categories, and taken in: {new}')
-            return
-        known = sorted({*dataset.classes(), *categories})
-        if len(known) < 2:
-            raise ProdclfError(
-                f'the catalog names {len(known)} categories and there is nothing to choose from. '
-                'Remedy: --categories FILE with a category a line'
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.pool = Pool.start(dataset, journal=journal, classes=known)
+            self.pool = Pool.open(dataset, journal, changed=True, edited=edited)
+            self._read_table(categories)
+        else:
+            here = CategoryNames(dataset.classes())
+            known = sorted({*here.classes, *map(here.nearly, categories)})
+            if len(known) < 2:
+                raise ProdclfError(
+                    f'the catalog names {len(known)} categories and there is nothing to choose '
+                    'from. Remedy: --categories FILE with a category a line'
+                )
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.pool = Pool.start(dataset, journal=journal, classes=known)
+        self.pool.remember(np.flatnonzero(self.pool.labeled))
 
     @property
     def sheets(self) -> dict:
         "Name of each sheet -> ids of its products"
         return json.loads(self._list.read_text()) if self._list.exists() else {}
 
-    def waiting(self) -> list:  # (name, products left, products)
-        "The sheets with products that nobody has answered or skipped"
-        settled, left = self.pool.labeled | self.pool.skipped, []
+    def waiting(self) -> dict:  # name -> (rows still to be answered, products)
+        "The sheets with products that nobody has answered or skipped; those that are gone are not"
+        found, open_ = {}, ~(self.pool.labeled | self.pool.skipped)
         for name, ids in self.sheets.items():
-            left.append((name, int((~settled[self.pool.rows(ids)]).sum()), len(ids)))
-        return [w for w in left if w[1]]
+            at = find_ids(self.pool.ids, ids)
+            found[name] = [r for r in at.tolist() if r >= 0 and open_[r]], len(ids)
+        return {name: left for name, left in found.items() if left[0]}
+
+# %% ../../nbs/active/12_labeling.ipynb #42ba1c9f
+@patch
+def _read_table(self: LabelingFolder, categories):
+    "Take in new categories, and the labels that the table has got since the last time"
+    pool, dataset, tell = self.pool, self.pool.dataset, self.tell
+    here, names = dataset.classes(), CategoryNames(pool.codes)
+    meant = {c: names.nearly(c) for c in [*categories, *here]}
+    if new := pool.add_classes(meant.values()):
+        tell(f'new in the list of categories or in the table, and taken in: {new}')
+    number = np.array([*(pool.codes[meant[c]] for c in here), -1])
+    table = number[dataset.codes(here)]
+    other = np.flatnonzero((table >= 0) & (table != pool.y))
+    own = [r for r in other.tolist() if pool.voices(r)[0].keys() <= {'start', 'table'}]
+    if own:
+        labels = [pool.classes[c] for c in table[own]]
+        pool.answer(pool.ids[own], labels, 'table', 0, kind='correct')
+        tell(f'{len(own):,} labels are new in the table; the journal has them now')
+    if apart := sorted({*other.tolist()} - {*own}):
+        tell(
+            f'{len(apart):,} products were answered otherwise than the table says, such as '
+            f'{pool.ids[apart[0]]}: the answers in the journal count'
+        )
 
 # %% ../../nbs/active/12_labeling.ipynb #b8c34da6
 @patch
@@ -85,11 +129,12 @@ def write_next(
     while list(self.folder.glob(f'batch-{number:03d}.*')):
         number += 1  # left by a kill, reported to nobody
     out = np.zeros(len(pool), bool)
-    for name, _, _ in self.waiting():
-        out[pool.rows(sheets[name])] = True
+    for rows, _ in self.waiting().values():
+        out[rows] = True
     rows = next_batch(pool, space, head, config, pool.dataset.groups(), number, without=out)
     if not len(rows):
         return self.tell('nothing is left above the uncertainty threshold: no sheet written')
+    pool.remember(rows)
     guesses = None if head is None else head_probabilities(space.pool[rows], head)
     file, ids = self.folder / f'batch-{number:03d}{end}', pool.ids[rows].tolist()
     (write_batch if kind == 'csv' else write_label_studio)(pool, ids, file, guesses)
@@ -104,19 +149,28 @@ def take_in(
     file,  # a sheet (CSV) or a Label Studio export (JSON) that came back
     by: str = '',  # who answered, where the file does not say
     allow_new: bool = False,  # take in categories that are not known yet
-    images=None,  # folder of the pictures, to name them from in labels.csv
+    images=None,  # folder of the images, to name them from in labels.csv
+    encoding: str = None,  # of a sheet; None: found out
 ) -> int:  # entries written
-    "Take answers in; raises for a file that is no sheet"
+    "Take answers in; raises for a file that is no sheet, or of which no row can be used"
     file, tell = Path(file), self.tell
-    read = read_label_studio if file.suffix.lower() == '.json' else read_answers
-    answers = read(file, self.pool, allow_new=allow_new)
-    written = answers.into(self.pool, by, allow_new=allow_new)
+    is_export = file.suffix.lower() == '.json'
+    read, more = (read_label_studio, {}) if is_export else (read_answers, dict(encoding=encoding))
+    answers = read(file, self.pool, allow_new=allow_new, **more)
+    written = answers.into(self.pool, by, allow_new)
     tell(answers)
-    tell(f'{written:,} new entries in {self.pool.journal.path}')
+    refused = self.folder / f'{file.stem}.refused.csv'
+    refused.unlink(missing_ok=True)
     if len(answers.refused):
-        refused = self.folder / f'{file.stem}.refused.csv'
         answers.refused.to_csv(refused, index=False)
         tell(f'what was refused, and why: {refused}')
+    if not len(answers.table):
+        fill = 'fill in the column "label" (Label Studio: submit the tasks), then hand it in again'
+        raise ProdclfError(
+            f'{file.name}: of {len(answers.refused) + answers.blank:,} rows none holds an answer '
+            f'that can be used. Remedy: {next(iter(answers.refused.remedy.mode()), fill)}'
+        )
+    tell(f'{written:,} new entries in {self.pool.journal.path}')
     write_catalog(self.pool.take(self.pool.labeled), self.folder / 'labels.csv', images)
-    tell(f'all labels so far: {self.folder / "labels.csv"} (pictures in {images})')
+    tell(f'all labels so far: {self.folder / "labels.csv"} (images in {images})')
     return written

@@ -8,11 +8,12 @@ __all__ = ['QueryConfig', 'look_at', 'arrays_for', 'next_batch', 'Round', 'StopC
 
 # %% ../../nbs/active/11_loop.ipynb #333ec65f
 import json, time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, digest, plain, progress, write_json
 from ..data.dataset import ProductDataset, name_hashes, uniform
@@ -52,7 +53,7 @@ class QueryConfig:
     def name(self) -> str:
         return strategy_named(self.strategy).name
 
-
+# %% ../../nbs/active/11_loop.ipynb #a83e906a
 def look_at(
     space: FeatureSpace,  # with the pool
     head,  # (weights, bias), or None
@@ -202,13 +203,11 @@ class ActiveLoop:
         stop: StopConfig = None,  # when to end
         folder=None,  # for the round files; None: in memory
         groups=None,  # (N,) variants of one product share a number; None: as the catalog has them
-        space_of=None,  # function of labelled rows and the round that gives another space
-        every: int = None,  # ask it every so many rounds
     ):
         self.pool, self.space, self.targets = pool, space, targets
         self.config, self.stop = config or QueryConfig(), stop or StopConfig()
         self.groups = pool.dataset.groups() if groups is None else groups
-        self.space_of, self.every, self.rounds = space_of, every, []
+        self.rounds = []
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -236,8 +235,6 @@ def train(self: ActiveLoop) -> Round:
     "Fit, measure, decide what to ask; one file"
     began, r = time.perf_counter(), len(self.rounds)
     before = self.rounds[-1] if self.rounds else None
-    if self.every and r and r % self.every == 0:
-        self.space = self.space_of(np.flatnonzero(self.pool.labeled), r)
     space, classes = self.space, len(self.pool.classes)
     fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
     start = before.head if fits else None
@@ -262,7 +259,7 @@ def train(self: ActiveLoop) -> Round:
     self._keep(done)
     return done
 
-
+# %% ../../nbs/active/11_loop.ipynb #7e862481
 @patch
 def _measure(self: ActiveLoop, head, seen, before) -> dict:
     "What is known after training"
@@ -315,7 +312,7 @@ def step(
         self.answer(oracle, by)
     return self.train().record
 
-
+# %% ../../nbs/active/11_loop.ipynb #aeeaec56
 @patch
 def run(
     self: ActiveLoop,
@@ -419,41 +416,57 @@ def _claim(folder: Path, about: dict):
             "settings, or another --out"
         )
 
-
-@dataclass
+# %% ../../nbs/active/11_loop.ipynb #8d003b54
 class _Replayed:
-    "What the runs of one seed have in common"
+    "What the runs of one seed have in common: the products, the space, the ceiling"
 
-    products: ProductDataset  # the pool
-    space: FeatureSpace  # of its products
-    targets: dict  # 'test' and perhaps 'valid' -> codes
-    classes: list  # category names
-    groups: np.ndarray  # (N,) of the pool
-    about: dict = field(default_factory=dict)  # catalog, rows and encoders, for the folder
+    def __init__(self, dataset, embeddings, rows, codes, classes, groups, seed, l2, folder, about):
+        pool = rows['pool']
+        self.products, self.groups, self.classes = dataset.subset(pool), groups[pool], classes
+        self.oracle = Replay(self.products)
+        pa.default_memory_pool().release_unused()  # what reading the columns has left over
+        self.space = FeatureSpace(embeddings, **rows, seed=seed)
+        self.targets = {k: codes[r] for k, r in rows.items() if k != 'pool'}
+        self.folder = None if folder is None else Path(folder)
+        split = digest(*[r.tobytes() for r in rows.values()])
+        self.about = about | dict(split=split, encoders=embeddings.fingerprints)
+        where = self.folder and self.folder / f'full-{seed}'
+        args = self.space, codes[pool], self.targets, len(classes), l2, seed, where
+        self.full = ceiling(*args)
 
     def run(
         self,
         config: QueryConfig,  # how to choose
         stop: StopConfig,  # when to end
         rounds: int,  # batches after the first labels
-        folder=None,  # keeps the run; None: in memory
-    ) -> ActiveLoop:
+    ) -> Curve:
         "One strategy, from no label at all; goes on where it was killed"
-        journal = None
-        if folder is not None:
+        folder = journal = None
+        if config.name == 'random':
+            config, stop = replace(config, scatter=False, threshold=None), StopConfig()
+        if self.folder is not None:
+            folder = self.folder / f'{config.name}-{config.seed}'
             settings = vars(config) | dict(strategy=config.name, stop=vars(stop)) | self.about
-            _claim(Path(folder), settings)
-            journal = Path(folder) / 'journal.jsonl'
+            _claim(folder, settings)
+            journal = folder / 'journal.jsonl'
         if journal is not None and journal.exists():
             pool = Pool.open(self.products, journal)
         else:
             pool = Pool.start(self.products, n=0, classes=self.classes, journal=journal)
         loop = ActiveLoop(pool, self.space, self.targets, config, stop, folder, self.groups)
-        return loop.run(Replay(self.products), rounds)
+        pa.default_memory_pool().release_unused()
+        return loop.run(self.oracle, rounds).curve(self.full)
+
+# %% ../../nbs/active/11_loop.ipynb #6cb03cf3
+def _last_line(curve: Curve) -> str:
+    "What one run came to"
+    r = curve.rounds.iloc[-1]
+    line = f'{r.strategy}, seed {r.seed}: {int(r.labels):,} labels, accuracy {r.accuracy:.3f}, '
+    return line + f'macro-F1 {r.macro_f1:.3f}' + f' ({r.stop})' * bool(r.stop)
 
 # %% ../../nbs/active/11_loop.ipynb #790c64e9
 def compare_strategies(
-    dataset,  # labelled products: a `ProductDataset` or a product table
+    dataset,  # labeled products: a `ProductDataset` or a product table
     strategies=('auto', 'margin', 'entropy'),  # names, functions or objects; 'random' is added
     embeddings=None,  # `Embeddings` of the dataset; None: plain descriptors, offline
     seeds=(0, 1, 2),  # each has its own split
@@ -474,53 +487,31 @@ def compare_strategies(
     if embeddings is None:
         embeddings = embed(dataset, text='lsa', image='descriptors')
     query, stop, tell = query or QueryConfig(), stop or StopConfig(), tell or (lambda line: None)
-    configs = {s.name: s for s in map(strategy_named, [*strategies, 'random'])}
     classes, curves = dataset.classes(min_count), []
     if len(classes) < 2:
-        raise ProdclfError(
-            f'{len(classes)} categories have {min_count} products or more; a classifier needs 2. '
-            'Remedy: a smaller --min-per-class'
-        )
-    codes, groups, catalog = dataset.codes(classes), dataset.groups(), dataset.digest
+        what = f'{len(classes)} categories have {min_count} products or more; a classifier needs 2'
+        raise ProdclfError(f'{what}. Remedy: a smaller --min-per-class')
+    codes, groups, about = dataset.codes(classes), dataset.groups(), dict(catalog=dataset.digest)
+    limits = test_size, stop.target is not None, test_limit, groups
     for seed in seeds:
-        held = stop.target is not None
-        rows, line = replay_rows(dataset, codes, seed, test_size, held, test_limit, groups)
+        rows, line = replay_rows(dataset, codes, seed, *limits)
         tell(line)
-        split = digest(*[r.tobytes() for r in rows.values()])
-        about = dict(catalog=catalog, split=split, encoders=embeddings.fingerprints)
-        shared = _Replayed(
-            dataset.subset(rows['pool']),
-            FeatureSpace(embeddings, **rows, seed=seed),
-            {k: codes[r] for k, r in rows.items() if k != 'pool'},
-            classes,
-            groups[rows['pool']],
-            about,
-        )
-        where = None if folder is None else Path(folder) / f'full-{seed}'
-        y = codes[rows['pool']]
-        full = ceiling(shared.space, y, shared.targets, len(classes), query.l2, seed, where)
-        for s in configs.values():
-            config, ends, due = replace(query, strategy=s, seed=seed), stop, rounds
-            if s.name == 'random':
-                config = replace(config, scatter=False, threshold=None)
-                ends, due = StopConfig(), random_rounds or rounds
-            where = None if folder is None else Path(folder) / f'{s.name}-{seed}'
-            curves.append(shared.run(config, ends, due, where).curve(full))
-            r = curves[-1].rounds.iloc[-1]
-            tell(
-                f'{s.name}, seed {seed}: {int(r.labels):,} labels, accuracy {r.accuracy:.3f}, '
-                f'macro-F1 {r.macro_f1:.3f}' + f' ({r.stop})' * bool(r.stop)
-            )
+        given = rows, codes, classes, groups, seed, query.l2, folder, about
+        shared = _Replayed(dataset, embeddings, *given)
+        for s in {s.name: s for s in map(strategy_named, [*strategies, 'random'])}.values():
+            due = random_rounds or rounds if s.name == 'random' else rounds
+            curves.append(shared.run(replace(query, strategy=s, seed=seed), stop, due))
+            tell(_last_line(curves[-1]))
     return sum(curves[1:], curves[0])
 
 # %% ../../nbs/active/11_loop.ipynb #ff8ee538
 def replay(
-    dataset: ProductDataset,  # labelled products
+    dataset: ProductDataset,  # labeled products
     embeddings,  # of the dataset
-    out,  # folder for runs, curves and pictures
+    out,  # folder for runs, curves and images
     **options,  # of `compare_strategies`
 ) -> tuple:  # `Curve`, and what metrics.json says
-    "Compare strategies in a folder that keeps runs, curves and pictures"
+    "Compare strategies in a folder that keeps runs, curves and images"
     curve = compare_strategies(dataset, embeddings=embeddings, folder=Path(out) / 'runs', **options)
     curve.save(out)
     curve.draw(out)

@@ -261,7 +261,7 @@ def strategy_named(
         )
     return _strategies[_spelled(strategy)]
 
-
+# %% ../../nbs/active/06_query.ipynb #687cb67a
 def _imported(place: str):
     "What 'module:name' means; raises where it cannot be had"
     module, _, name = place.partition(':')

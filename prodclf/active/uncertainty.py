@@ -44,7 +44,7 @@ class BadRow(ProdclfError):
         )
         self.row, self.what = row, what
 
-
+# %% ../../nbs/active/01_uncertainty.ipynb #528b566e
 def distributions(
     p,  # (N, C) probabilities, any float type
 ) -> np.ndarray:  # (N, C) float32 or float64, the caller's own copy
@@ -180,7 +180,7 @@ def unlabeled(
     free = np.flatnonzero(~mask)
     return min(int(n), len(free)), free, np.flatnonzero(mask)
 
-
+# %% ../../nbs/active/01_uncertainty.ipynb #a650a75d
 def highest(
     scores: np.ndarray,  # (N,) more is better
     n: int,  # how many
@@ -212,11 +212,8 @@ def _release(arrays: list):
 
 # %% ../../nbs/active/01_uncertainty.ipynb #29876244
 def score_rows(
-    # function of a block of rows, such as `margin_score`; of a list of blocks where `arrays` is a
-    # list
-    score,
-    # (N, C) array, memory map or `HeadProbabilities`, or a list of such (a committee, draws)
-    arrays,
+    score,  # function of a block of rows, such as `margin_score`, or of a list of blocks
+    arrays,  # (N, C) array, memory map or `HeadProbabilities`, or a list (a committee, draws)
     labeled,  # (N,) bool: rows that are left out
     block: int = None,  # rows at once; None: what fits the processor's cache
 ) -> np.ndarray:  # (N,) float64; minus infinity where labeled
@@ -235,10 +232,6 @@ def score_rows(
     if ready is not None:
         out[~labeled] = ready[~labeled]
         return out
-    if block is not None and block < 1:
-        raise ProdclfError(
-            f'cannot read blocks of {block} rows. Remedy: block=None, or a whole number from 1'
-        )
     block = block or max(1, 2**19 // max(width, 1))
     # freed at once: from here on the C library keeps blocks of up to 16 MB
     np.empty(2**24, np.uint8)

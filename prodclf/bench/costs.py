@@ -7,7 +7,7 @@ __all__ = ['stages', 'Rate', 'measure_rates', 'class_megabytes', 'memory_of', 'p
 
 # %% ../../nbs/bench/06_costs.ipynb #49260766
 import json, os, subprocess, sys, tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from ..sample.generated import write_generated
 class Rate:
     "What one item costs in a stage"
 
-    stage: str  # name
     seconds: float  # an item
     fixed: float  # seconds, whatever the number
     bytes: float  # on disk, an item
@@ -60,27 +59,23 @@ stages = {  # name -> what an item is, and how often an item is read
 _shared = ('prepare images', 'embed text', 'embed images')  # that all processes share out
 
 # %% ../../nbs/bench/06_costs.ipynb #18e4b685
-def _command(*words) -> dict:
-    """Run a command of this package and read its metrics.json; raises `ProdclfError` with its own
-    words"""
-    words = [str(w) for w in words]
+def _run(place: Path, verb, shop, *more, out) -> dict:
+    """Run a command of this package on a shop and read its metrics.json; raises `ProdclfError` with
+    its own words"""
+    words = map(str, (verb, place / shop, *more, '--out', place / out))
     program = [sys.executable, '-m', 'prodclf.cli.main', *words]
     quiet = os.environ | dict(PRODCLF_QUIET='1')
     done = subprocess.run(program, capture_output=True, text=True, env=quiet)
     if done.returncode:
         why = (done.stderr.strip().splitlines() or ['no message'])[-1][:200]
-        raise ProdclfError(f'prodclf {words[0]} could not be timed: {why}')
-    return json.loads(Path(words[words.index('--out') + 1], 'metrics.json').read_text('utf-8'))
+        raise ProdclfError(f'prodclf {verb} could not be timed: {why}')
+    return json.loads((place / out / 'metrics.json').read_text('utf-8'))
 
 
 def _bytes(folder, pattern) -> int:
     return sum(f.stat().st_size for f in Path(folder).rglob(pattern))
 
 # %% ../../nbs/bench/06_costs.ipynb #f13518dd
-def _run(place, verb, shop, *more, out) -> dict:
-    return _command(verb, place / shop, *more, '--out', place / out)
-
-
 def _data_stages(place: Path, shop, n, kind, classes, side, text, image) -> dict:
     "Draw a little shop, prepare and embed it: stage -> (items, seconds, bytes)"
     photos = dict(images=1.0, side=side) if kind == 'images' else {}
@@ -128,7 +123,7 @@ def _rate(stage, small, large, classes, name) -> Rate:
     each, fixed = (t / (m * often(m, classes)), 0.0) if often else _slope((n, m), (s, t))
     if item == 'run':  # choosing looks at up to 8,192 products, the report at 2,000
         each, fixed = t, 0.0
-    return Rate(stage, each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
+    return Rate(each, fixed, max(c - b, 0) / (m - n), name, str(date.today()))
 
 
 def _sizes(classes: int) -> tuple:
@@ -152,18 +147,18 @@ def measure_rates(
     about, drawn = machine(), min(classes, 2560)
     name, scale = f'{about["processor"]}, {about["cores"]} cores', classes / drawn
     choices, sizes = dict(classes=drawn, side=side, text=text, image=image), sizes or _sizes(drawn)
-    file = cache_folder('rates') / f'{digest(5, choices, sizes, name)[:16]}.json'
+    file = cache_folder('rates') / f'{digest(6, choices, sizes, name)[:16]}.json'
     if file.exists() and not again:
         found = json.loads(file.read_text())['rates']
     else:
         with tempfile.TemporaryDirectory() as d:
             each = progress(sizes, text='timing the stages', unit=' run', delay=0)
             runs = [_run_stages(Path(d, str(n)), n, *more, **choices) for n, *more in each]
-        found = [asdict(_rate(stage, *(r[stage] for r in runs), drawn, name)) for stage in stages]
+        found = {s: asdict(_rate(s, *(r[s] for r in runs), drawn, name)) for s in stages}
         write_json(file, dict(choices=choices, rates=found))
-    rates = {r['stage']: Rate(**r) for r in found}
-    scaled = {s: scale if 'pass' in stages[s][0] else 1 for s in rates}
-    return {s: replace(r, seconds=r.seconds * scaled[s]) for s, r in rates.items()}
+    for stage, rate in found.items():
+        rate['seconds'] *= scale if 'pass' in stages[stage][0] else 1
+    return {stage: Rate(**rate) for stage, rate in found.items()}
 
 # %% ../../nbs/bench/06_costs.ipynb #659b6966
 _recorded = {  # stage -> ((rows, megabytes), …), of 512 categories

@@ -371,30 +371,25 @@ def machine() -> dict:
     )
 
 
-def _number(value, form) -> str:
-    return '' if value is None or pd.isna(value) else format(value, form)
-
-
 def shown(
     rows: list,  # of `metrics.json`, or of `compare`
 ) -> pd.DataFrame:
     "The rows as a person reads them"
     forms = {
-        'ours, s': ('ours_seconds', '.3g'),
-        'theirs, s': ('peer_seconds', '.3g'),
-        'times faster': ('ratio', '.3g'),
-        'ours, MB': ('ours_mb', ',.0f'),
-        'theirs, MB': ('peer_mb', ',.0f'),
-        'agree': ('agreement', '.1%'),
+        'ours, s': ('ours_seconds', '{:.3g}'),
+        'theirs, s': ('peer_seconds', '{:.3g}'),
+        'times faster': ('ratio', '{:.3g}'),
+        'ours, MB': ('ours_mb', '{:,.0f}'),
+        'theirs, MB': ('peer_mb', '{:,.0f}'),
+        'agree': ('agreement', '{:.1%}'),
     }
-
-    def line(r):
-        fewer = r['peer_rows'] and not pd.isna(r['peer_rows']) and r['peer_rows'] != r['rows']
-        beside = f"{r['peer']}, {r['peer_rows']:,.0f} rows" if fewer else r['peer']
-        cells = {title: _number(r[key], form) for title, (key, form) in forms.items()}
-        return {'': r['what'], 'beside': beside} | cells | {'note': r['note']}
-
-    return pd.DataFrame([line(r) for r in rows])
+    t = pd.DataFrame(rows).astype(dict.fromkeys([key for key, _ in forms.values()], float))
+    fewer = t.peer_rows.notna() & (t.peer_rows != t.rows)
+    beside = t.peer + t.peer_rows.map(', {:,.0f} rows'.format).where(fewer, '')
+    cells = {
+        title: t[key].map(form.format, 'ignore').fillna('') for title, (key, form) in forms.items()
+    }
+    return pd.DataFrame({'': t.what, 'beside': beside, **cells, 'note': t.note})
 
 # %% ../../nbs/bench/01_frame.ipynb #e96fd2be
 def _write_bench(out: Path, name, size, rows, clock):

@@ -113,8 +113,6 @@ def prepare(
         from prodclf.data.ray import ray_runner
 
         runner = ray_runner(address=address, workers=workers)
-    if columns.get('label', '').isdigit() and source != 'table':
-        columns['label'] = int(columns['label'])  # how deep the category is in its path
     rows = given(source=source, limit=limit, runner=runner, workers=workers) | columns
     download = dict(allow_private=allow_private)
     with clock('preparing'):

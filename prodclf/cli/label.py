@@ -6,6 +6,7 @@
 __all__ = ['embedded']
 
 # %% ../../nbs/cli/04_label.ipynb #16c8d8f2
+import functools, inspect
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -19,7 +20,6 @@ from prodclf.cli.options import (
     MaxLength,
     MinPerClass,
     Out,
-    Seed,
     TestSize,
     TextEncoder,
     account,
@@ -40,9 +40,9 @@ from prodclf.cli.options import (
 def embedded(
     data: Path,  # as on the command line
     dataset,  # its `ProductDataset`
-    folder: Path = None,  # that `prodclf embed` wrote; None: the one there is, or encode now
-    text: str = None,  # name of an encoder, or 'none'; None: the usual one
-    image: str = None,  # likewise
+    embeddings: Path = None,  # that `prodclf embed` wrote; None: those there are, or encode now
+    text_encoder: str = None,  # name of an encoder, or 'none'; None: the usual one
+    image_encoder: str = None,  # likewise
     **options,  # of the encoders; None: not asked for
 ):
     "The embeddings that go with a dataset; raises a usage error for an option that could not act"
@@ -50,79 +50,103 @@ def embedded(
     from prodclf.encoders.embeddings import embed, open_embeddings
 
     options = given(**options)
-    asked = given(text_encoder=text, image_encoder=image) | options
+    asked = given(text_encoder=text_encoder, image_encoder=image_encoder) | options
     there = is_prepared(data) and any((data / 'embeddings').glob('*/embeddings.json'))
-    for name in asked if folder else ():
-        refuse(True, option_name(name), f'{folder} is encoded already; leave one of the two out')
-    if folder or there and not asked:
-        found = open_embeddings(dataset, folder)
+    for name in asked if embeddings else ():
+        refuse(
+            True, option_name(name), f'{embeddings} is encoded already; leave one of the two out'
+        )
+    if embeddings or there and not asked:
+        found = open_embeddings(dataset, embeddings)
         say(f'{found!r}, as in {found.folder}')
         return found
     offline = str(data) == 'embedded'
+    usual = ('lsa', 'descriptors') if offline else ('distilbert-base-uncased', 'resnet50')
+    text, image = text_encoder or usual[0], image_encoder or usual[1]
     text = 'lsa' if text == 'descriptors' else text  # what a text has instead of descriptors
-    text = text or ('lsa' if offline else 'distilbert-base-uncased')
-    image = image or ('descriptors' if offline else 'resnet50')
     names = {v: n for v, n in dict(text=text, image=image).items() if n != 'none'}
     refuse(not names, '--text-encoder', 'there is neither a text nor an image encoder')
     return embed(dataset, **names, **options)
 
-# %% ../../nbs/cli/04_label.ipynb #3eea18f3
-_Strategy = Annotated[
-    str,
-    option(
-        '--strategy',
-        'how to choose (`active`: several, with commas between): auto, margin, entropy, '
-        'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, '
-        'explore, or module:name',
-    ),
-]
-_Threshold = Annotated[
-    Optional[float],
-    option(
-        '--uncertainty-threshold',
-        'ask only where the entropy, as a share of the largest possible, is above it',
-        min=0.0,
-        max=1.0,
-    ),
-]
-_L2 = Annotated[
-    float, option('--l2', "penalty of the softmax head; one over scikit-learn's C", min=0.0)
-]
-_Scatter = Annotated[
-    bool,
-    option('--scatter/--no-scatter', 'spread the batches of strategies that rank single products'),
-]
+# %% ../../nbs/cli/04_label.ipynb #c1dd9023
+def _takes(into: str, **options):
+    "Give a command more options; their values arrive as one dictionary, the parameter `into`"
+    shared = {}
+    for name, (kind, default, *about) in options.items():
+        words, limits = about[0] if about else '', dict(*about[1:])
+        flag = limits.pop('name', option_name(name))
+        flag += f'/--no{flag[1:]}' if kind is bool else ''
+        annotation = Annotated[kind, option(flag, words, **limits)] if about else kind
+        place = dict(default=default, annotation=annotation)
+        shared[name] = inspect.Parameter(f'{into}_{name}', inspect.Parameter.KEYWORD_ONLY, **place)
+
+    def change(command):
+        own = inspect.signature(command)
+
+        @functools.wraps(command)
+        def run(**values):
+            taken = {name: values.pop(p.name) for name, p in shared.items()}
+            return command(**{into: taken}, **values)
+
+        mine = [p for p in own.parameters.values() if p.name != into]
+        run.__signature__ = own.replace(parameters=[*mine, *shared.values()])
+        return run
+
+    return change
+
+# %% ../../nbs/cli/04_label.ipynb #023572c1
+_strategies = (
+    'how to choose (`active`: several, with commas between): auto, margin, entropy, '
+    'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
+    'or module:name'
+)
+_threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
+_share = dict(min=0.0, max=1.0)
+_choice = dict(
+    strategy=(str, 'auto', _strategies),
+    threshold=(Optional[float], None, _threshold, _share | dict(name='--uncertainty-threshold')),
+    scatter=(bool, True, 'spread the batches of strategies that rank single products'),
+    l2=(float, 0.1, "penalty of the softmax head; one over scikit-learn's C", dict(min=0.0)),
+)
+_encoders = dict(
+    embeddings=(EmbeddingsFolder, None),
+    text_encoder=(TextEncoder, None),
+    image_encoder=(ImageEncoder, None),
+    image_weights=(ImageWeights, None),
+    max_length=(MaxLength, None),
+    image_size=(ImageSize, None),
+)
 
 # %% ../../nbs/cli/04_label.ipynb #02d3708d
-_share = dict(min=0.0, max=1.0)
-_Initial = Annotated[int, option('--initial', 'labels before the first model', min=1)]
-_Batch = Annotated[int, option('--batch', 'labels in a round', min=1)]
-_Rounds = Annotated[int, option('--rounds', 'batches after the first labels', min=1)]
-_RandomRounds = Annotated[
-    Optional[int],
-    option('--random-rounds', 'batches for the random choice; default: as many', min=1),
-]
-_Seeds = Annotated[str, option('--seeds', 'with commas between; each has its own split')]
-_Budget = Annotated[Optional[int], option('--budget', 'stop after so many labels', min=1)]
-_Stable = Annotated[
-    Optional[float],
-    option('--stable', 'stop when this share of the guesses stays the same twice', **_share),
-]
-_Target = Annotated[
-    Optional[float], option('--target-accuracy', 'stop when validation products reach it', **_share)
-]
-_TestLimit = Annotated[
-    int, option('--test-limit', 'measure on at most so many test products', min=1)
-]
-_Candidates = Annotated[
-    int,
-    option(
-        '--candidates',
-        'unlabeled products, drawn anew each round, among which strategies choose that compare '
-        'products with one another',
-        min=1,
+_some, _stops, _candidates = (
+    dict(min=1),
+    'stop when this share of the guesses stays the same twice',
+    'unlabeled products, drawn anew each round, among which strategies choose that compare '
+    'products with one another',
+)
+_sizes = dict(
+    initial=(int, 100, 'labels before the first model', _some),
+    n=(int, 100, 'labels in a round', _some | dict(name='--batch')),
+    candidates=(int, 50_000, _candidates, _some),
+)
+_rounds = dict(
+    seeds=(str, '0,1,2', 'with commas between; each has its own split'),
+    rounds=(int, 10, 'batches after the first labels', _some),
+    random_rounds=(Optional[int], None, 'batches for the random choice; default: as many', _some),
+    test_limit=(int, 100_000, 'measure on at most so many test products', _some),
+    test_size=(TestSize, 0.2),
+    min_count=(MinPerClass, 10),
+)
+_stop = dict(
+    budget=(Optional[int], None, 'stop after so many labels', _some),
+    target=(
+        Optional[float],
+        None,
+        'stop when validation products reach it',
+        _share | dict(name='--target-accuracy'),
     ),
-]
+    stable=(Optional[float], None, _stops, _share),
+)
 
 # %% ../../nbs/cli/04_label.ipynb #8851b2a2
 def _whole_numbers(text: str, name: str) -> list:
@@ -135,32 +159,12 @@ def _whole_numbers(text: str, name: str) -> list:
 # %% ../../nbs/cli/04_label.ipynb #3922feb9
 @app.command('active')
 @takes_columns
+@_takes('encoders', **_encoders)
+@_takes('stop', **_stop)
+@_takes('loop', **_rounds)
+@_takes('query', **_choice, **_sizes)
 def _active(
-    data: Data,
-    out: Out,
-    columns: dict,
-    strategy: _Strategy = 'auto',
-    initial: _Initial = 100,
-    batch: _Batch = 100,
-    rounds: _Rounds = 10,
-    random_rounds: _RandomRounds = None,
-    seeds: _Seeds = '0,1,2',
-    uncertainty_threshold: _Threshold = None,
-    scatter: _Scatter = True,
-    l2: _L2 = 0.1,
-    budget: _Budget = None,
-    stable: _Stable = None,
-    target_accuracy: _Target = None,
-    test_limit: _TestLimit = 100_000,
-    candidates: _Candidates = 50_000,
-    embeddings: EmbeddingsFolder = None,
-    text_encoder: TextEncoder = None,
-    image_encoder: ImageEncoder = None,
-    image_weights: ImageWeights = None,
-    max_length: MaxLength = None,
-    image_size: ImageSize = None,
-    min_per_class: MinPerClass = 10,
-    test_size: TestSize = 0.2,
+    data: Data, out: Out, columns: dict, encoders: dict, query: dict, loop: dict, stop: dict
 ):
     "Replay known labels: what each strategy reaches with how many, a random choice beside it"
     quiet_libraries()
@@ -168,116 +172,100 @@ def _active(
     from prodclf.active.loop import QueryConfig, StopConfig, replay
     from prodclf.active.query import strategy_named
 
-    clock, numbers = Clock(), _whole_numbers(seeds, '--seeds')
-    picks = [strategy_named(s.strip()) for s in strategy.split(',') if s.strip()]
-    query = QueryConfig(
-        'auto', batch, initial, scatter, uncertainty_threshold, l2, candidates=candidates
-    )
+    clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
+    picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
     with clock('reading'):
         dataset = open_data(data, columns)
-        codes = dataset.codes(dataset.classes(min_per_class))
+        codes = dataset.codes(dataset.classes(loop['min_count']))
         rows = account(dataset, codes, out)
     with clock('embedding'):
-        options = dict(image_weights=image_weights, max_length=max_length, image_size=image_size)
-        vectors = embedded(data, dataset, embeddings, text_encoder, image_encoder, **options)
+        vectors = embedded(data, dataset, **encoders)
     with clock('loop'):
-        curve, found = replay(
-            dataset,
-            vectors,
-            out,
-            strategies=picks,
-            seeds=numbers,
-            rounds=rounds,
-            random_rounds=random_rounds,
-            query=query,
-            stop=StopConfig(budget, target_accuracy, stable),
-            test_size=test_size,
-            test_limit=test_limit,
-            min_count=min_per_class,
-            tell=say,
-        )
-    settings = dict(rounds=rounds, random_rounds=random_rounds, test_limit=test_limit)
-    settings |= {k: v for k, v in vars(query).items() if k not in ('strategy', 'seed')}
-    about = dict(seed=numbers[0], seeds=numbers, classes=int(codes.max()) + 1, options=settings)
+        options = dict(query=QueryConfig(**query), stop=StopConfig(**stop))
+        curve, found = replay(dataset, vectors, out, strategies=picks, tell=say, **options, **loop)
+    about = dict(
+        seed=loop['seeds'][0],
+        seeds=loop['seeds'],
+        classes=int(codes.max()) + 1,
+        options=loop | query,
+    )
     write_metrics(out, 'active', clock, **rows, **about, embeddings=vectors.dims, **found)
     print(curve.report())
-    say(f'pictures and numbers: {out}')
+    say(f'images and numbers: {out}')
 
 # %% ../../nbs/cli/04_label.ipynb #9c03655d
-_Pool = Annotated[Path, option('--out', 'folder of the pool: journal, sheets, labels so far')]
-_Answers = Annotated[
-    Optional[Path],
-    option('--answers', 'a sheet (CSV) or a Label Studio export (JSON) that came back'),
-]
-_By = Annotated[str, option('--by', 'who answered, where the file does not say')]
-_AllowNew = Annotated[bool, option('--allow-new', 'take in categories that are not known yet')]
-_N = Annotated[int, option('--n', 'products on the next sheet; 0: write none', min=0)]
-_Another = Annotated[bool, option('--another', 'write one more sheet while others are out')]
-_Format = Annotated[
-    str, option('--format', 'csv or label-studio', callback=one_of('csv', 'label-studio'))
-]
-_Categories = Annotated[
-    Optional[Path],
-    option(
-        '--categories',
-        'a text file with a category a line, where the table has few or none',
-        exists=True,
-        dir_okay=False,
+_answers = dict(
+    file=(
+        Optional[Path],
+        None,
+        'a sheet (CSV) or a Label Studio export (JSON) that came back',
+        dict(name='--answers', exists=True, dir_okay=False),
     ),
-]
+    by=(str, '', 'who answered, where the file does not say'),
+    allow_new=(bool, False, 'take in categories that are not known yet'),
+    encoding=(
+        Optional[str],
+        None,
+        'of the answers and of the list of categories; default: found out',
+        dict(name='--answers-encoding'),
+    ),
+)
+_next = dict(
+    n=(int, 100, 'products on the next sheet; 0: write none', dict(min=0)),
+    another=(bool, False, 'write one more sheet while others are out'),
+    format=(str, 'csv', 'csv or label-studio', dict(callback=one_of('csv', 'label-studio'))),
+    seed=(int, 0, 'the same seed gives the same result'),
+)
+_list = (
+    'a text file with a category a line, where the table has few or none',
+    dict(exists=True, dir_okay=False),
+)
+_about = dict(
+    categories=(Optional[Path], None, *_list),
+    edited=(bool, False, 'products whose words are others now are still the same products'),
+)
 
 # %% ../../nbs/cli/04_label.ipynb #5dbd66ed
 @app.command('label')
 @takes_columns
+@_takes('encoders', **_encoders)
+@_takes('query', **_choice)
+@_takes('sheet', **_next)
+@_takes('pool', **_about)
+@_takes('answers', **_answers)
 def _label(
     data: Data,
-    out: _Pool,
+    out: Annotated[Path, option('--out', 'folder of the pool: journal, sheets, labels so far')],
     columns: dict,
-    answers: _Answers = None,
-    by: _By = '',
-    allow_new: _AllowNew = False,
-    n: _N = 100,
-    another: _Another = False,
-    sheet: _Format = 'csv',
-    categories: _Categories = None,
-    strategy: _Strategy = 'auto',
-    uncertainty_threshold: _Threshold = None,
-    scatter: _Scatter = True,
-    l2: _L2 = 0.1,
-    embeddings: EmbeddingsFolder = None,
-    text_encoder: TextEncoder = None,
-    image_encoder: ImageEncoder = None,
-    image_weights: ImageWeights = None,
-    max_length: MaxLength = None,
-    image_size: ImageSize = None,
-    seed: Seed = 0,
+    pool: dict,
+    answers: dict,
+    sheet: dict,
+    query: dict,
+    encoders: dict,
 ):
     "Write the next sheet of products to label; take answered sheets in"
     quiet_libraries()
     from prodclf.active.labeling import LabelingFolder, read_categories
     from prodclf.active.loop import QueryConfig
-    from prodclf.active.query import strategy_named
 
-    query = QueryConfig(strategy_named(strategy), n, None, scatter, uncertainty_threshold, l2, seed)
+    config = QueryConfig(n=sheet['n'], seed=sheet['seed'], **query)
     dataset, images = _to_label(data, columns)
-    names = read_categories(categories) if categories else ()
-    work = LabelingFolder(out, dataset, names, say)
-    if answers is not None:
-        work.take_in(answers, by, allow_new, images)
+    names = pool['categories'] and read_categories(pool['categories'], answers['encoding'])
+    work = LabelingFolder(out, dataset, names or (), say, pool['edited'])
+    if answers['file'] is not None:
+        work.take_in(images=images, **answers)
     waiting = work.waiting()
-    if waiting and not another:
-        for name, left, rows in waiting:
-            say(f'{name}: {left:,} of {rows:,} products are still to be answered')
-    elif n:
+    if waiting and not sheet['another']:
+        for name, (rows, total) in waiting.items():
+            say(f'{name}: {len(rows):,} of {total:,} products are still to be answered')
+    elif config.n:
         work.pool.askable()  # raises before anything is encoded
-        options = dict(image_weights=image_weights, max_length=max_length, image_size=image_size)
-        vectors = embedded(data, dataset, embeddings, text_encoder, image_encoder, **options)
-        work.write_next(vectors, query, sheet)
+        work.write_next(embedded(data, dataset, **encoders), config, sheet['format'])
     say(work.pool)
 
-
+# %% ../../nbs/cli/04_label.ipynb #0c433362
 def _to_label(data: Path, columns: dict):
-    """The products of DATA, labelled or not, and the folder of their images: a table is not
+    """The products of DATA, labeled or not, and the folder of their images: a table is not
     prepared, since its file names are what people know"""
     from prodclf.data.catalog import read_catalog
     from prodclf.data.dataset import ProductDataset, is_prepared

@@ -7,6 +7,7 @@ __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'mai
 
 # %% ../../nbs/cli/05_main.ipynb #9ca4aee2
 import functools, sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -22,6 +23,7 @@ from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Worke
 from prodclf.cli.options import (
     account,
     app,
+    category_options,
     one_of,
     open_data,
     option,
@@ -318,9 +320,9 @@ def train(
         **encoders,
     )
     kept = {k: v for k, v in options.items() if v is not None or k in encoders}
-    used = {
-        k: v for k, v in columns.items() if k not in ('images', 'encoding', 'bad_image', 'label')
-    }
+    read = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
+    kept_columns = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
+    used = {k: v for k, v in read.items() if k in kept_columns}
     training = train_classifier(
         dataset, TrainConfig(**kept), None, clock, used, embeddings=stored, workers=workers
     )
@@ -343,7 +345,7 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     with clock('loading'):
         predictor = load_model(model)
     with clock('reading'):
-        dataset = open_data(data, _as_trained(predictor, data) | columns)
+        dataset = open_data(data, _as_trained(predictor, data, *category_options) | columns)
     say(f'measuring {dataset!r}')
     with clock('measuring'):
         e = evaluate_model(predictor, dataset, seed=seed)
@@ -356,17 +358,23 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
         axes.figure.savefig(out / f'{name}.png', dpi=120, bbox_inches='tight')
 
 
-def _as_trained(predictor, data) -> dict:
-    "The columns that the training table was read by; none where DATA has its columns already"
+def _as_trained(predictor, data, *more) -> dict:
+    "How the training table was read; nothing where DATA has its columns already"
     from prodclf.data.dataset import is_prepared
 
     if is_prepared(data) or str(data) == 'embedded':
         return {}
-    return {k: v for k, v in predictor.columns.items() if k in ('title', 'text', 'image')}
+    found = {k: v for k, v in predictor.columns.items() if k in ('title', 'text', 'image', *more)}
+    if 'merge_categories' in found:
+        found['merge_categories'] = list(predictor.classes)  # under the names that it knows
+    return found
 
 # %% ../../nbs/cli/05_main.ipynb #753358e1
+_of_no_use = ('label', 'group', 'path', 'split')  # whether a cell there is odd, too
+
+
 @app.command()
-@functools.partial(takes_columns, without=('label', 'group', 'path', 'language'))
+@functools.partial(takes_columns, without=('language', *_of_no_use, *category_options))
 def predict(
     model: Model,
     data: Data,
@@ -389,12 +397,13 @@ def predict(
     from prodclf.core import Clock, atomic_path
 
     clock = Clock()
-    from prodclf.data.catalog import iter_catalog
+    from prodclf.data.catalog import iter_catalog, none_left
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
     predictor = load_model(model)
-    columns = _as_trained(predictor, data) | columns
+    columns = _as_trained(predictor, data) | dict.fromkeys(_of_no_use, 'none') | columns
+    reasons = Counter()
     refused, rows, used = out.with_suffix('.quarantine.csv'), 0, 0
     with atomic_path(out) as part, atomic_path(refused) as bad:
         for reading in iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns):
@@ -403,6 +412,10 @@ def predict(
             table.to_csv(part, float_format='%.6f', **form)
             reading.quarantine.to_csv(bad, **form)
             rows, used = rows + reading.rows, used + len(reading.products)
+            reasons.update(reading.reasons.to_dict())
+    if not used:
+        out.unlink()
+        raise none_left(f'{data.name} ({refused})', rows, reasons)
     if used == rows:
         refused.unlink()
     say(

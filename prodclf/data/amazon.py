@@ -317,7 +317,7 @@ def _open_published(path, source, label, language, images, encoding) -> Source:
         missing = 'amazon_categories.csv is not there: labels are the numbers of the categories'
         found.adapt, found.notes = partial(_product_cells, names=names), [missing] * (not names)
         return found
-    label = label or dict(abo='main').get(source, 'leaf')
+    label = int(label) if str(label).isdigit() else label or dict(abo='main').get(source, 'leaf')
     _choose_label(label, None, [' '])
     if source == 'amazon-reviews':
         found.adapt = partial(_review_cells, label=label)

@@ -4,15 +4,17 @@
 
 # %% auto #0
 __all__ = ['flat', 'default_distance', 'text_hash', 'text_hashes', 'perceptual_hash', 'as_rows', 'bits_apart', 'merge_groups',
-           'near_pairs', 'same_groups']
+           'near_pairs', 'same_groups', 'placeholder_rows', 'join_parts']
 
 # %% ../../nbs/data/06_dedup.ipynb #031f9e51
 import hashlib, re, unicodedata
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from PIL import Image
-from ..core import ProdclfError
+from ..core import ProdclfError, progress
+from .dataset import name_hashes
 
 # %% ../../nbs/data/06_dedup.ipynb #58fbfa4e
 _gap, _beyond = re.compile(r'[\W_]+'), re.compile('[^\x00-\x7f]+')
@@ -84,7 +86,7 @@ def perceptual_hash(
     ]
     return np.packbits(np.concatenate(bits)).tobytes()
 
-
+# %% ../../nbs/data/06_dedup.ipynb #abe2582d
 def as_rows(
     hashes,  # a sequence of 32-byte fingerprints
 ) -> np.ndarray:  # (N, 32) uint8
@@ -227,6 +229,15 @@ class _PairBuffer:
         return pairs
 
 # %% ../../nbs/data/06_dedup.ipynb #d38f8d88
+def _keys(hashes: np.ndarray, distance: int, bits: int):
+    "Yield the keys of all rows, table by table: one band each, or two where one would be too short"
+    agree = 1 if 256 // (distance + 1) >= bits + 6 else 2  # bands that must agree
+    wide = min(63, (64 - bits) // agree)
+    bands = _bands_of(hashes, distance + agree, wide)
+    for one, *other in combinations(range(distance + agree), agree):
+        yield bands[one] << np.uint64(wide) | bands[other[0]] if other else bands[one]
+
+# %% ../../nbs/data/06_dedup.ipynb #ab965517
 def near_pairs(
     hashes: np.ndarray,  # (N, 32) uint8 fingerprints
     distance: int = default_distance,  # bits that may differ, 0 to 32
@@ -249,19 +260,11 @@ def near_pairs(
     distinct, copies = np.flatnonzero(~copy), np.flatnonzero(copy)
     n, words = len(distinct), hashes[distinct].view(np.uint64)  # n,4
     bits = max(1, n.bit_length())
-    agree = 1 if 256 // (distance + 1) >= bits + 6 else 2  # bands that must agree
-    wide = min(63, (64 - bits) // agree)
-    bands = _bands_of(hashes[distinct], distance + agree, wide)
     counts = dict(distinct=n, tables=0, compared=0, left_out=0)
     found = _PairBuffer(n, most_pairs)
-    for table in combinations(range(distance + agree), agree) if distance else ():
+    for keys in _keys(hashes[distinct], distance, bits) if distance else ():
         counts['tables'] += 1
-        for a, b in _rows_under_one_key(
-            bands[table[0]] if agree == 1 else bands[table[0]] << np.uint64(wide) | bands[table[1]],
-            bits,
-            crowd,
-            counts,
-        ):
+        for a, b in _rows_under_one_key(keys, bits, crowd, counts):
             a, b = found.apart(a, b)
             counts['compared'] += len(a)
             near = np.bitwise_count(words[a] ^ words[b]).sum(1, dtype=np.int64) <= distance
@@ -274,18 +277,10 @@ def near_pairs(
 # %% ../../nbs/data/06_dedup.ipynb #1dbda40f
 def _texts_of(
     group: np.ndarray,  # (N,) group of each row
-    text: np.ndarray,  # (N,) `text_hash` of each row
+    text: np.ndarray,  # (N,) `text_hash` of each row; NaN does not count
 ) -> np.ndarray:  # (N,)
     "How many different texts there are in the group of each row"
-    order = np.lexsort((text, group))
-    g, t = group[order], text[order]
-    new = np.r_[True, (g[1:] != g[:-1]) | (t[1:] != t[:-1])][: len(g)]
-    _, code = np.unique(group, return_inverse=True)
-    return (
-        np.bincount(code[order], new, minlength=len(group)).astype(np.int64)[code]
-        if len(group)
-        else np.zeros(0, np.int64)
-    )
+    return pd.Series(text).groupby(group).transform('nunique').to_numpy(np.int64)
 
 
 def _image_pairs(
@@ -330,7 +325,7 @@ def _linked(
     same = codes[order][1:] == codes[order][:-1]
     return np.stack([rows[order][:-1][same], rows[order][1:][same]], 1)
 
-
+# %% ../../nbs/data/06_dedup.ipynb #ca51d6fa
 def same_groups(
     given,  # (N,) the catalog's own groups, any integers
     text_hash,  # (N,) int64 of `text_hash`, 0 for none
@@ -344,11 +339,8 @@ def same_groups(
 ) -> np.ndarray:  # (N,) int64
     """For each product the smallest row of its group; raises `ProdclfError` when the columns differ
     in length"""
-    given, text, has = (
-        np.asarray(given, np.int64),
-        np.asarray(text_hash, np.int64),
-        np.asarray(has_image, bool),
-    )
+    given, text = np.asarray(given, np.int64), np.asarray(text_hash, np.int64)
+    has = np.asarray(has_image, bool)
     image, counts = np.asarray(image_hash), {}
     if len({len(given), len(text), len(has), len(image)}) > 1:
         raise ProdclfError(
@@ -375,3 +367,55 @@ def same_groups(
     if notes is not None:
         notes.update(counts)
     return out
+
+# %% ../../nbs/data/06_dedup.ipynb #151d7e3b
+def placeholder_rows(
+    text_hash,  # (N,) int64 of `text_hash`, 0 for none
+    label_hash,  # (N,) int64, the same of the category
+    image_hash,  # (N, 32) uint8 of `perceptual_hash`
+    has_image,  # (N,) bool
+    most: int = 50,  # texts that one image may have
+) -> np.ndarray:  # (K,) int64, rising
+    "The products with a text whose image is a placeholder: on many texts, in several categories"
+    rows = np.flatnonzero(has_image)
+    text, label = np.asarray(text_hash)[rows], np.asarray(label_hash)[rows]
+    image = _first_of(np.asarray(image_hash)[rows])
+    shared = _texts_of(image, text) > most
+    shared &= _texts_of(image, np.where(label == 0, np.nan, label)) > 1
+    return rows[shared & (text != 0)]
+
+# %% ../../nbs/data/06_dedup.ipynb #db362faf
+def join_parts(
+    files: list,  # the Parquet files of the parts
+    ends,  # number of the first product of each part, and of all products
+    distance: int = default_distance,  # bits in which images of one thing may differ
+) -> tuple:
+    """(P,) rows whose group changes because an earlier product is the same, the (P,) groups of
+    those, the rows whose image is a placeholder, and {what: how many}"""
+    import pyarrow.parquet as pq
+
+    columns, names, notes = ([], [], [], [], []), {}, {}
+    for file, start in progress(list(zip(files, ends)), text='reading fingerprints', unit=' parts'):
+        wanted = ['group', 'text_hash', 'image_hash', 'label']
+        t = pq.read_table(file, columns=wanted, use_threads=False)
+        raw = b''.join(v or bytes(32) for v in t['image_hash'].to_pylist())
+        found = (
+            name_hashes(t['group'].to_pylist(), int(start)),
+            t['text_hash'].to_numpy(),
+            np.frombuffer(raw, np.uint8).reshape(-1, 32),
+            t['image_hash'].is_valid().to_numpy(),
+            text_hashes(t['label'].to_pylist()),
+        )
+        for column, values in zip(columns, found):
+            column.append(values)
+    given, text, image, has, label = map(np.concatenate, columns)
+    first = same_groups(given, text, image, has, distance, notes=notes)
+    moved = np.flatnonzero(given != given[first])
+    wanted = np.unique(first[moved])
+    for file, a, b in zip(files, ends, ends[1:]):
+        mine = wanted[(wanted >= a) & (wanted < b)]
+        if len(mine):
+            t = pq.read_table(file, columns=['group'], use_threads=False)
+            names |= zip(mine.tolist(), t['group'].take(mine - a).to_pylist())
+    groups = [names[r] for r in first[moved].tolist()]
+    return moved, groups, placeholder_rows(text, label, image, has), notes

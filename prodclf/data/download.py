@@ -7,7 +7,7 @@ __all__ = ['Remote', 'FetchedFile', 'Fetched', 'fetch']
 
 # %% ../../nbs/data/02_download.ipynb #9c6a446d
 import errno, hashlib, json, os, re, threading, time, unicodedata
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -49,7 +49,7 @@ class FetchedFile(NamedTuple):
     state: str = 'failed'  # 'fetched', 'there' (already, and checked), or 'failed'
     reason: str = ''  # of a failure
 
-
+# %% ../../nbs/data/02_download.ipynb #fe36943f
 class Fetched:
     "What became of every file of a plan, in the plan's order"
 
@@ -164,7 +164,7 @@ class _Download:
     def have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-
+# %% ../../nbs/data/02_download.ipynb #96055219
 @contextmanager
 def _on_disk(job: _Download, total: int = None):
     "Errors of the disk: full or read-only ends the run with one line, any other gives up the file"
@@ -231,24 +231,28 @@ def _start_of(job: _Download, r, about: dict) -> dict:
     raise Trouble('the file changed on the server, or it answered with another part than asked for')
 
 # %% ../../nbs/data/02_download.ipynb #1991eac3
-def _receive(job: _Download, r, about: dict, stop, arrived):
-    "Append the body of `r` to the piece; raises `Trouble` where it ends early or trickles"
-    config, total, have = job.config, about['total'], job.have
+def _expected_bytes(job: _Download, r, total) -> tuple:  # bytes of the file or None; at most
+    "How long a file will be; raises where that is not known, not as planned, or too much"
     known = job.remote.size if job.remote.size is not None else total
-    if total is not None and job.remote.size not in (None, total):
+    why = ''
+    if total is not None and total != known:
+        why = f'{total:,} bytes on the server, {known:,} in the plan'
+    elif known is not None and known > job.config.largest:
+        why = f'{known:,} bytes are more than the largest allowed, {job.config.largest:,}'
+    if why:
         job.drop()
-        raise Hopeless(f'{total:,} bytes on the server, {job.remote.size:,} in the plan')
-    if total is None and not (
-        r.headers.get('Transfer-Encoding') or known is not None or job.sha256
-    ):
+        raise Hopeless(why)
+    if known is None and not (r.headers.get('Transfer-Encoding') or job.sha256):
         raise Trouble(
             'the server does not say how long the file is. Remedy: size or sha256 in the plan'
         )
-    limit = config.largest if known is None else min(config.largest, known)
-    since, fresh = time.monotonic(), 0
-    if known is not None and known > config.largest:
-        job.drop()
-        raise Hopeless(f'{known:,} bytes are more than the largest allowed, {config.largest:,}')
+    return known, job.config.largest if known is None else known
+
+
+def _receive(job: _Download, r, about: dict, stop, arrived):
+    "Append the body of `r` to the piece; raises `Trouble` where it ends early or trickles"
+    config, have, since, fresh = job.config, job.have, time.monotonic(), 0
+    known, limit = _expected_bytes(job, r, about['total'])
     with _on_disk(job, known):
         f = open(job.part, 'ab', buffering=0)
     with f:
@@ -291,9 +295,9 @@ def _verified(job: _Download) -> str:  # SHA-256
 class _Downloader:
     "What the workers of one call share"
 
-    def __init__(self, folder, config: DownloadConfig, manifest: _Manifest, verify: bool, bar):
+    def __init__(self, folder, config: DownloadConfig, manifest: _Manifest, bar):
         self.folder, self.config, self.manifest = Path(folder), config, manifest
-        self.verify, self.bar, self.hosts = verify, bar, {}
+        self.bar, self.hosts = bar, {}
         self.stop, self.lock, self.local = threading.Event(), threading.Lock(), threading.local()
 
     @property
@@ -390,7 +394,7 @@ def attempt(self: _Downloader, job: _Download) -> FetchedFile:
         job.note.unlink(missing_ok=True)
     return FetchedFile(job.remote.name, job.remote.url, size, sha256, 'fetched')
 
-
+# %% ../../nbs/data/02_download.ipynb #e1d21d19
 def _plain_reason(e) -> tuple:  # words, wait, whether no connection was made
     "What a network error means, in a few words"
     text = repr(e)
@@ -423,9 +427,7 @@ def already(self: _Downloader, job: _Download) -> FetchedFile:
             and r.size in (None, size)
             and (not line or line['sha256'] != known or line['bytes'] == size)
         )
-        if right and (self.verify or not line):
-            right = _sha256(job.path) == known
-        if not right:
+        if not right or _sha256(job.path) != known:
             raise Hopeless(
                 'another file of this name is there'
                 + ('' if line else ', not fetched by this program')
@@ -436,7 +438,7 @@ def already(self: _Downloader, job: _Download) -> FetchedFile:
             self.manifest.add(r.name, r.url, size, known)
     return FetchedFile(r.name, r.url, size, known, 'there')
 
-
+# %% ../../nbs/data/02_download.ipynb #2957847c
 @patch
 def one(self: _Downloader, remote: Remote) -> FetchedFile:
     "Fetch one file, with as many tries as it takes; never raises but `ProdclfError` and `Stopped`"
@@ -489,7 +491,7 @@ def _twice(files: list) -> set:  # positions
         seen.add(key)
     return again
 
-
+# %% ../../nbs/data/02_download.ipynb #35561093
 @contextmanager
 def _opened(folder):
     """The folder's manifest, held by this process alone; raises `ProdclfError` where the folder
@@ -520,8 +522,6 @@ def fetch(
     files: list,  # of `Remote`
     folder,  # where they go; nothing is written elsewhere
     workers: int = 8,  # files at the same time
-    # read files that are there already and compare their digest; False: compare the size
-    verify: bool = True,
     **kwargs,  # see `DownloadConfig`
 ) -> Fetched:
     """Fetch files in parallel, each whole and checked or not at all; the same call again goes on.
@@ -534,26 +534,16 @@ def fetch(
         progress(None, total=sum(f.size or 0 for f in files), text='fetch', unit='B') as bar,
     ):
         bar.unit_scale = True
-        d = _Downloader(folder, config, manifest, verify, bar)
+        d = _Downloader(folder, config, manifest, bar)
         with ThreadPoolExecutor(max(1, workers)) as pool:
             try:
                 tasks = {i: pool.submit(d.one, files[i]) for i in _in_turn(files) if i not in again}
-                rows = _wait_all(tasks, d.stop)
+                done, _ = wait(tasks.values(), return_when=FIRST_EXCEPTION)
+                for task in done:
+                    task.result()  # the first error ends the run; files keep what they have
+                rows = {i: task.result() for i, task in tasks.items()}
             finally:
                 d.stop.set()
     why = 'another file of the plan has this name, or the name of its folder'
     lost = {i: FetchedFile(files[i].name, files[i].url, reason=why) for i in again}
     return Fetched([(rows | lost)[i] for i in range(len(files))])
-
-
-def _wait_all(tasks: dict, stop) -> dict:
-    """The rows of all tasks; the first `ProdclfError` stops the others, which keep what they have,
-    and is raised"""
-    error = None
-    for t in as_completed(tasks.values()):
-        if (e := t.exception()) and (error is None or isinstance(error, Stopped)):
-            error = e
-            stop.set()
-    if error:
-        raise error
-    return {i: t.result() for i, t in tasks.items()}

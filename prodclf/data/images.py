@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['max_bytes', 'max_pixels', 'ImageError', 'image_data', 'pack', 'open_header', 'load_image', 'shrink', 'check_image',
-           'check_images', 'ImageFolder', 'first_of', 'NearNames', 'is_address', 'find_image', 'image_columns',
-           'table_images']
+           'check_images', 'ImageFolder', 'first_of', 'is_address', 'find_image', 'image_columns', 'table_images']
 
 # %% ../../nbs/data/04_images.ipynb #e8cf86ed
 import base64, binascii, difflib, io, os, re, stat, tarfile, threading, unicodedata, warnings
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
+from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from ..core import ProdclfError, atomic_path, need
 from .text import cell_text, clean_id
@@ -257,13 +257,19 @@ def check_images(
     distinct path once"""
     paths = [str(p) for p in paths]
     distinct = list(dict.fromkeys(paths))
-    batches = [distinct[i : i + 64] for i in range(0, len(distinct), 64)]
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        answers = pool.map(lambda batch: [check_image(p) for p in batch], batches)
-        found = dict(zip(distinct, (a for batch in answers for a in batch)))
+        found = dict(zip(distinct, pool.map(check_image, distinct)))
     return [found[p] for p in paths]
 
 # %% ../../nbs/data/04_images.ipynb #c31bf0af
+_ending = re.compile(r'\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif|jp2|j2k)$', re.I)
+
+
+def _plain_name(name: str) -> str:
+    "One spelling for all names that differ in letter case or in Unicode form alone"
+    return name.lower() if name.isascii() else unicodedata.normalize('NFC', name).casefold()
+
+
 class ImageFolder:
     "The folder that images are named in"
 
@@ -272,12 +278,7 @@ class ImageFolder:
         folder,  # path of the folder; it need not be there
     ):
         self.path = os.path.abspath(os.path.expanduser(folder))
-        self.real = os.path.realpath(self.path)
-
-    @cached_property
-    def near(self):
-        "Its files by names that nearly fit"
-        return NearNames(self)
+        self.real, self.notes = os.path.realpath(self.path), {}
 
     def inside(
         self,
@@ -296,46 +297,53 @@ class ImageFolder:
                 continue
             yield from (os.path.join(at, name) for name in sorted(names))
 
-    def find(
-        self,
-        name: str,  # file name relative to the folder
-    ) -> tuple:
-        "(absolute path, None), or (None, 'reason: detail')"
-        slashed = name.replace('\\', '/')
-        shown = ''.join(c if c.isprintable() else '\ufffd' for c in name[:80])
-        if '://' in name or name.startswith('data:'):
-            return None, f'image is a web address: {shown}; save it and give the file name'
-        path, packed = os.path.normpath(os.path.join(self.path, slashed)), _packed_location(slashed)
-        if packed:  # an image inside a part of a prepared catalog
-            found, trouble = self.find(packed[0])
-            if found and os.stat(found).st_size < packed[1] + packed[2]:
-                found, trouble = None, f'image truncated: {shown} ends behind its file'
-            return (path, None) if found else (None, trouble)
-        if slashed[1:2] == ':' or not self.inside(path, self.path):
-            return None, f'image outside the images folder: {shown}'
-        try:
-            status = os.lstat(path)
-        except (OSError, ValueError):
-            return None, f'image missing: {shown}'
-        linked = stat.S_ISLNK(status.st_mode)
-        if (linked or '/' in slashed) and not self.inside(os.path.realpath(path), self.real):
-            return None, f'image outside the images folder: {shown} is a link to elsewhere'
-        if linked and not os.path.exists(path):
-            return None, f'image missing: {shown} is a link to nowhere'
-        status = os.stat(path) if linked else status
-        if not stat.S_ISREG(status.st_mode):
-            return None, f'not an image: {shown} is no file'
-        return (path, None) if status.st_size else (None, f'image empty: {shown}, 0 bytes')
+    @cached_property
+    def known(self) -> dict:
+        "A name without case and ending, and behind `*/` one without its folder -> file names"
+        known = {}
+        for path in self.files():
+            file = path[len(self.path) :].replace(os.sep, '/').lstrip('/')
+            stem, ending = os.path.splitext(_plain_name(file))
+            if not ending or _ending.search(ending):
+                known.setdefault(stem, []).append(file)
+                if '/' in stem:
+                    known.setdefault('*/' + stem.rpartition('/')[2], []).append(file)
+        return known
+
+# %% ../../nbs/data/04_images.ipynb #58e33aa4
+@patch
+def find(
+    self: ImageFolder,
+    name: str,  # file name relative to the folder
+) -> tuple:
+    "(absolute path, None), or (None, 'reason: detail')"
+    slashed = name.replace('\\', '/')
+    shown = ''.join(c if c.isprintable() else '\ufffd' for c in name[:80])
+    if '://' in name or name.startswith('data:'):
+        return None, f'image is a web address: {shown}; save it and give the file name'
+    path, packed = os.path.normpath(os.path.join(self.path, slashed)), _packed_location(slashed)
+    if packed:  # an image inside a part of a prepared catalog
+        found, trouble = self.find(packed[0])
+        if found and os.stat(found).st_size < packed[1] + packed[2]:
+            found, trouble = None, f'image truncated: {shown} ends behind its file'
+        return (path, None) if found else (None, trouble)
+    if slashed[1:2] == ':' or not self.inside(path, self.path):
+        return None, f'image outside the images folder: {shown}'
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return None, f'image missing: {shown}'
+    linked = stat.S_ISLNK(status.st_mode)
+    if (linked or '/' in slashed) and not self.inside(os.path.realpath(path), self.real):
+        return None, f'image outside the images folder: {shown} is a link to elsewhere'
+    if linked and not os.path.exists(path):
+        return None, f'image missing: {shown} is a link to nowhere'
+    status = os.stat(path) if linked else status
+    if not stat.S_ISREG(status.st_mode):
+        return None, f'not an image: {shown} is no file'
+    return (path, None) if status.st_size else (None, f'image empty: {shown}, 0 bytes')
 
 # %% ../../nbs/data/04_images.ipynb #eed8237c
-_ending = re.compile(r'\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif|jp2|j2k)$', re.I)
-
-
-def _plain_name(name: str) -> str:
-    "One spelling for all names that differ in letter case or in Unicode form alone"
-    return name.lower() if name.isascii() else unicodedata.normalize('NFC', name).casefold()
-
-
 def _spellings(
     cell: str,  # a name that is not there to the letter
     own: str,  # the name of the images folder
@@ -367,78 +375,47 @@ def first_of(
     return cell
 
 # %% ../../nbs/data/04_images.ipynb #9c6ccd4b
-class NearNames:
-    "The files of a folder by names that nearly fit; the folder is listed when first asked"
+def _fitting(folder: ImageFolder, name: str) -> list:
+    "The files that a spelling of a cell may mean"
+    plain = _plain_name(name)
+    stem, known = _ending.sub('', plain), folder.known
+    files = known.get(stem) or ('/' not in stem and known.get(f'*/{stem}')) or []
+    return [f for f in files if f'/{_plain_name(f)}'.endswith(f'/{plain}')] or files
 
-    def __init__(
-        self,
-        folder,  # `ImageFolder`
-    ):
-        self.folder, self.own, self.notes = folder, os.path.basename(folder.path), {}
 
-    @cached_property
-    def known(self) -> dict:
-        "A name without case and ending, and behind `*/` one without its folder -> file names"
-        known = {}
-        for path in self.folder.files():
-            file = path[len(self.folder.path) :].replace(os.sep, '/').lstrip('/')
-            stem, ending = os.path.splitext(_plain_name(file))
-            if not ending or _ending.search(ending):
-                known.setdefault(stem, []).append(file)
-                if '/' in stem:
-                    known.setdefault('*/' + stem.rpartition('/')[2], []).append(file)
-        return known
+def _find_near(folder: ImageFolder, cell: str, trouble: str) -> tuple:  # (path, trouble, note)
+    "The one file that a cell can mean; a note to be counted, with its first example"
+    own = os.path.basename(folder.path)
+    files = next((f for s in _spellings(cell, own) if (f := _fitting(folder, s))), [])
+    if len(files) > 1:
+        two = ' or '.join(sorted(files)[:2])
+        return None, f'image ambiguous: {cell[:80]} may be {two}', None
+    if not files:
+        return None, trouble, None
+    note = f'images have names that only nearly fit, such as {cell[:80]!r} for {files[0]}'
+    return *folder.find(files[0]), folder.notes.setdefault('near', note)
 
-    def fitting(
-        self,
-        name: str,  # as `_spellings` gives it
-    ) -> list:
-        "The files that a name may mean"
-        plain = _plain_name(name)
-        stem = _ending.sub('', plain)
-        files = self.known.get(stem) or ('/' not in stem and self.known.get(f'*/{stem}')) or []
-        return [f for f in files if f'/{_plain_name(f)}'.endswith(f'/{plain}')] or files
 
-    def find(
-        self,
-        cell: str,  # a name that is not there to the letter
-        trouble: str,  # why
-    ) -> tuple:  # (path, trouble, note)
-        "The one file that a cell can mean; a note to be counted with its first example"
-        files = next((f for f in map(self.fitting, _spellings(cell, self.own)) if f), [])
-        if len(files) > 1:
-            two = ' or '.join(sorted(files)[:2])
-            return None, f'image ambiguous: {cell[:80]} may be {two}', None
-        if not files:
-            return None, trouble, None
-        note = f'images have names that only nearly fit, such as {cell[:80]!r} for {files[0]}'
-        return *self.folder.find(files[0]), self.notes.setdefault('near', note)
-
-    def missing(
-        self,
-        cell: str,  # a name that no rule finds
-    ) -> str:
-        "A note to be counted, about the first that was missed: what was tried, and what is there"
-        if 'missing' not in self.notes:
-            names = sorted(n for n in self.known if n[:2] != '*/')
-            wanted = _ending.sub('', _plain_name(cell.replace('\\', '/')).rpartition('/')[2])
-            some = names[max(0, (at := bisect_left(names, wanted)) - 100) : at + 100]
-            near = difflib.get_close_matches(wanted, some, 1, 0)
-            near = (
-                f'the nearest name there is {self.known[near[0]][0]}' if near else 'it holds none'
-            )
-            tried = ' and '.join(repr(n[:80]) for n in _spellings(cell, self.own))
-            self.notes['missing'] = (
-                f'images are not in {self.own}/, such as {tried or repr(cell[:80])}, in whatever '
-                f'letter case and with any ending; {near}; --images DIR names another folder'
-            )
-        return self.notes['missing']
+def _missing_note(folder: ImageFolder, cell: str) -> str:
+    "A note to be counted, about the first that was missed: what was tried, and what is there"
+    if 'missing' not in folder.notes:
+        names, own = sorted(folder.known), os.path.basename(folder.path)
+        *_, tried = cell, *_spellings(cell, own)
+        at = bisect_left(names, wanted := _ending.sub('', _plain_name(tried).rpartition('/')[2]))
+        near = difflib.get_close_matches(wanted, names[max(0, at - 100) : at + 100], 1, 0)
+        near = f'the nearest name there is {folder.known[near[0]][0]}' if near else 'it holds none'
+        folder.notes['missing'] = (
+            f'images are not in {own}/, such as {cell[:80]!r}, which was also looked for as '
+            f'{tried[:80]!r} in any letter case and with any ending; {near}; --images DIR names '
+            'another folder'
+        )
+    return folder.notes['missing']
 
 # %% ../../nbs/data/04_images.ipynb #0edfa2d2
 _no_image = frozenset('nan none null n/a na #n/a <na> nil undefined - -- \\n []'.split())
 _base64 = re.compile(r'(data:[^,]*;base64,|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR))\s*(.*)', re.S)
 _bare = re.compile(r'(//|www\.)[\w-]+(\.[\w-]+)+/')
-_first = 'cells name several images, of which the first is used'
+_first = 'cells hold a list of images, of which the first is used'
 
 
 def is_address(
@@ -490,13 +467,13 @@ def _find_otherwise(name: str, folder: ImageFolder, trouble: str) -> tuple:
         return find_image('https://' + name.lstrip('/'), folder)
     if trouble.startswith(('image empty', 'image truncated')):
         return None, None, trouble, None
-    path, trouble, note = folder.near.find(name, trouble) if folder else (None, trouble, None)
+    path, trouble, note = _find_near(folder, name, trouble) if folder else (None, trouble, None)
     if path or trouble.startswith('image ambiguous'):
         return path, None, trouble, note
     if (first := first_of(name)) != name:
         path, data, trouble, note = find_image(first, folder)
-        return path, data, trouble, note if trouble else _first
-    return None, None, trouble, folder and folder.near.missing(name)
+        return path, data, trouble, _first if path or data else note
+    return None, None, trouble, folder and _missing_note(folder, name)
 
 # %% ../../nbs/data/04_images.ipynb #18ed5a06
 _named = re.compile(
@@ -507,18 +484,18 @@ _general = ('file', 'path', 'ur', 'thumb')  # such names need names of images in
 _id_names = ('id', 'sku', 'product_id', 'item_id', 'article_id')
 
 
-def _needs_no_folder(value) -> bool:
-    "Whether a cell holds an image or its address on the web"
-    value = _first_item(value)
-    if not isinstance(value, str):
-        return isinstance(value, bytes)
-    return is_address(first_of(value.strip())) or bool(_base64.match(value))
+def _filled(rows: list, column) -> list:
+    "The cells of a column that are not empty, and no word for nothing"
+    cells = [_first_item(r.get(column)) for r in rows]
+    texts = [v if isinstance(v, bytes) else (cell_text(v) or '').strip() for v in cells]
+    return [v for v in texts if v and (isinstance(v, bytes) or v.lower() not in _no_image)]
 
 
-def _names_image(value) -> bool:
+def _names_image(cell) -> bool:
     "Whether a cell holds an image, its address or its file name"
-    name = first_of(cell_text(_first_item(value)) or '')
-    return _needs_no_folder(value) or bool(_ending.search(re.split(r'[?#]', name)[0]))
+    if find_image(cell, None)[:2] != (None, None):
+        return True
+    return bool(_ending.search(re.split(r'[?#]', first_of(cell))[0]))
 
 
 def image_columns(
@@ -529,7 +506,7 @@ def image_columns(
     found = {}
     for column in names:
         plain = re.sub(r'[\W_]+', '_', str(column)).strip('_').lower()
-        cells = [v for r in rows if cell_text(v := r.get(column))]
+        cells = _filled(rows, column)
         if cells and _named.fullmatch(plain):
             fit, general = sum(map(_names_image, cells)), plain.startswith(_general)
             if fit * 2 > len(cells) and not (general and all(map(is_address, cells))):
@@ -537,12 +514,6 @@ def image_columns(
     return sorted(found, key=found.get)
 
 # %% ../../nbs/data/04_images.ipynb #0fdb218b
-def _share(folder: ImageFolder, cells: list) -> float:
-    "How many of the cells, of 1, name a file of the folder"
-    found = [find_image(v, folder) for v in cells]
-    return sum(bool(path and not is_address(path)) for path, *_ in found) / max(len(cells), 1)
-
-
 def _folder_beside(
     place: Path,  # the folder of the table
     cells: list,  # of the image column
@@ -554,7 +525,7 @@ def _folder_beside(
         if len(paths) * 2 > len(cells):
             return ImageFolder(os.path.commonpath([os.path.dirname(p) for p in paths]))
 
-
+# %% ../../nbs/data/04_images.ipynb #3d83a837
 def table_images(
     names: list,  # the columns of a table
     sample,  # function that gives some of its rows, called where the names do not tell
@@ -576,18 +547,20 @@ def table_images(
     if (column is None and asked) or (column is not None and folder and 'path' not in lower):
         return roles, folder, []
     rows = sample()
-    likely = image_columns(names, rows)
-    if lower.get('path') in likely and roles.get('path') is None:
+    likely = [c for c in image_columns(names, rows) if c not in roles.values()]
+    if lower.get('path') in likely:
         roles = roles | dict(path='category_path' if 'category_path' in lower else 'none')
     likely = likely if column is None else [column]
     ids = [lower[n] for n in _id_names if n in lower] if folder and column is None else []
     notes = []
     for name in likely + ids:
-        cells = [v for r in rows if cell_text(v := r.get(name))]
+        cells = _filled(rows, name)
         there = folder or (place and cells and _folder_beside(Path(place), cells)) or None
-        alone = any(map(_needs_no_folder, cells))
-        if column is not None or alone or (there and _share(there, cells) > 0.5):
+        found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
+        if column is not None or found * 2 > len(cells):
             return roles | dict(image=name), there, notes
         if name in likely:
             notes.append(f'{name} may name images and is not used (--image {name} --images DIR)')
+    if images is not None and not notes:
+        notes = [f'no column names images in {images} (--image NAME)']
     return roles, folder, notes

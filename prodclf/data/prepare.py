@@ -9,7 +9,7 @@ __all__ = ['PrepareConfig', 'Job', 'prepare_part', 'plain_errors', 'file_stamps'
 # %% ../../nbs/data/09_prepare.ipynb #5e91f48a
 import errno, json, os, shutil, sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -32,22 +32,22 @@ from prodclf.core import (
     usable_cores,
     write_json,
 )
-from .tables import quarantine_columns, quarantine_frame
+from .tables import category_notes, quarantine_columns, quarantine_frame
 from .images import ImageError, is_address, shrink
 from prodclf.data.dataset import (
     ProductDataset,
     content_digest,
     is_prepared,
-    name_hashes,
     part_schema,
     write_manifest,
     write_part,
     write_table,
 )
-from .dedup import default_distance, perceptual_hash, same_groups, text_hashes
+from .dedup import default_distance, join_parts, perceptual_hash, text_hashes
 from prodclf.data.catalog import (
     Reading,
     Source,
+    none_left,
     row_account,
     drop_images,
     join_readings,
@@ -289,7 +289,7 @@ def begin(self: PrepareRun) -> bool:  # whether there is something to do
                 'or another --out'
             ) from None
         try:
-            if run.is_file():
+            if run.is_file() and any(self.folder.glob('part-*.json')):  # else nothing is lost
                 self.check(json.loads(run.read_text(encoding='utf-8')))
             else:
                 write_json(run, dict(about=self.about, images=self.images))
@@ -408,44 +408,22 @@ def run_local(
     first = list(islice(packed, 2))
     yield from process_map(_make, chain(first, packed), workers if len(first) > 1 else 1)
 
-# %% ../../nbs/data/09_prepare.ipynb #85880011
-def _join_groups(work: Path, parts: list, ends, distance: int) -> tuple:
-    """(P,) rows whose group changes because an earlier product is the same, the (P,) groups of
-    those, and {what: how many}"""
-    import pyarrow.parquet as pq
-
-    def read(part, *columns):
-        file = work / f"{part['name']}.parquet"
-        return pq.read_table(file, columns=list(columns), use_threads=False)
-
-    given, texts, hashes, there, notes = [], [], [], [], {}
-    for part, start in progress(list(zip(parts, ends)), text='reading fingerprints', unit=' parts'):
-        t = read(part, 'group', 'text_hash', 'image_hash')
-        given.append(name_hashes(t['group'].to_pylist(), int(start)))
-        texts.append(t['text_hash'].to_numpy())
-        there.append(t['image_hash'].is_valid().to_numpy())
-        raw = b''.join(v or bytes(32) for v in t['image_hash'].to_pylist())
-        hashes.append(np.frombuffer(raw, np.uint8).reshape(-1, 32))
-    arrays = [np.concatenate(a) for a in (given, texts, hashes, there)]
-    first = same_groups(*arrays, distance, notes=notes)
-    moved = np.flatnonzero(arrays[0] != arrays[0][first])
-    wanted, names = np.unique(first[moved]), {}
-    for part, a, b in zip(parts, ends, ends[1:]):
-        mine = wanted[(wanted >= a) & (wanted < b)]
-        if len(mine):
-            names |= zip(mine.tolist(), read(part, 'group')['group'].take(mine - a).to_pylist())
-    return moved, [names[r] for r in first[moved].tolist()], notes
-
 # %% ../../nbs/data/09_prepare.ipynb #b7d6f232
-def _place_part(run: PrepareRun, part: dict, rows, groups) -> dict:
-    "Put a part where it belongs, with the final groups of these rows; the part, for the manifest"
+_placeholder = 'products share a placeholder image (many texts, several categories), left out'
+
+
+def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
+    """Put a part where it belongs, with the final groups of these rows and without the images of
+    the bare ones; the part, for the manifest"""
     import pyarrow.parquet as pq
 
     name, final = part['name'], run.out / f"{part['name']}.parquet"
-    if len(rows):
+    if len(rows) or len(bare):
         columns = pq.read_table(run.folder / f'{name}.parquet', use_threads=False).to_pydict()
         for row, group in zip(rows, groups):
             columns['group'][row] = group
+        for row in bare:
+            columns['image'][row] = columns['image_hash'][row] = None
         write_table(final, columns, part_schema())
     else:
         with atomic_path(final) as copy:
@@ -454,6 +432,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups) -> dict:
     if packed.exists():
         (run.out / 'images').mkdir(exist_ok=True)
         os.replace(packed, run.out / 'images' / f'{name}.tar')
+    part = part | dict(pictures=part['pictures'] - len(bare))
     return part | dict(bytes=final.stat().st_size, digest=content_digest(final))
 
 
@@ -477,30 +456,45 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
     def total(key):
         return sum((Counter(e[key]) for e in entries), Counter())
 
-    parts = [e['part'] for e in entries]
+    parts, labels = [e['part'] for e in entries], dict(total('labels'))
     ends = np.cumsum([0] + [p['rows'] for p in parts])
     with plain_errors(run.out):
-        rows, groups, duplicates = _join_groups(run.folder, parts, ends, distance)
+        rows, groups, bare, duplicates = join_parts(
+            [run.folder / f"{p['name']}.parquet" for p in parts], ends, distance
+        )
         placed, counts = [], total('counts')
         for p, a, b in progress(list(zip(parts, ends, ends[1:])), text='closing', unit=' parts'):
             mine = slice(*np.searchsorted(rows, (a, b)))
-            placed.append(_place_part(run, p, (rows[mine] - a).tolist(), groups[mine]))
+            own = (bare[(bare >= a) & (bare < b)] - a).tolist()
+            placed.append(_place_part(run, p, (rows[mine] - a).tolist(), groups[mine], own))
         _write_quarantine(run, [p['name'] for p in parts])
         joined = 'products joined the group of another with the same image or the same text'
         counts[joined] += len(rows)
+        named = category_notes(labels) if source.kind == 'table' else []
+        counts[_placeholder] += len(bare)
         write_manifest(
             run.out,
             placed,
             sum(e['rows'] for e in entries),
             dict(total('reasons')),
-            dict(total('labels')),
+            labels,
             source=source.kind,
             about=run.about,
             duplicates=duplicates,
-            notes=[*(f'{n:,} {what}' for what, n in counts.items() if n), *source.notes],
+            notes=[*(f'{n:,} {what}' for what, n in counts.items() if n), *source.notes, *named],
         )
 
 # %% ../../nbs/data/09_prepare.ipynb #c86c99a3
+def _require_products(run: PrepareRun, entries, name: str):
+    "Raise where no row became a product; the folder is left as it was, for another attempt"
+    reasons = sum((Counter(e['reasons']) for e in entries), Counter())
+    if reasons and not any(e['part']['rows'] for e in entries):
+        shutil.rmtree(run.folder)
+        with suppress(OSError):
+            run.out.rmdir()  # it may hold what is not ours
+        raise none_left(name, sum(reasons.values()), reasons)
+
+
 def prepare(
     path,  # a folder or a file; see `open_source`
     /,  # (`path=` may name a column of a table)
@@ -542,6 +536,7 @@ def prepare(
             for entry in runner(jobs, run.folder, config, folder):
                 entries[entry['part']['name']] = entry
                 bar.update(entry['rows'])
+        _require_products(run, entries.values(), source.name)
         _close(run, [entries[name] for name in sorted(entries)], source, config.distance)
     finally:
         run.lock.release()

@@ -192,9 +192,8 @@ def plot_confusion(
     for shown, name in ((hit, 'blue'), (~hit, 'orange')):
         ends = [to_rgba(palette[name], alpha) for alpha in (0, 1)]
         tint = LinearSegmentedColormap.from_list(name, ends)
-        ax.pcolormesh(np.ma.masked_array(share, ~shown), cmap=tint, vmin=0, vmax=1)
-    ax.hlines(range(n + 1), 0, n + 1, color=palette['grid'], lw=0.8)
-    ax.vlines(range(n + 2), 0, n, color=palette['grid'], lw=0.8)
+        cells = np.ma.masked_array(share, ~shown)
+        ax.pcolormesh(cells, cmap=tint, vmin=0, vmax=1, edgecolors=palette['grid'], lw=0.8)
     for i, j in zip(*np.nonzero(share >= 0.005)):
         color, v = 'white' if share[i, j] > 0.6 else palette['ink'], f'{share[i, j] * 100:.0f}'
         ax.text(j + 0.5, i + 0.5, v, ha='center', va='center', size=9, color=color)

@@ -32,12 +32,12 @@ from prodclf.evaluate.errors import (
 from .metrics import check_codes, check_proba, compare_paired
 
 # %% ../../nbs/evaluate/05_report.ipynb #8320934e
-def _svg(draw, *args, size, name, **options) -> str:
+def _svg(draw, *args, size, name) -> str:
     "One chart as SVG in the page's colors, always the same bytes"
     out = io.StringIO()
     with plots.house_style(), rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}):
         figure = Figure(figsize=size, layout='constrained', dpi=72)
-        draw(*args, ax=figure.subplots(), **options)
+        draw(*args, ax=figure.subplots())
         tight = dict(bbox_inches='tight', pad_inches=0.04, metadata={'Date': None})
         figure.savefig(out, format='svg', transparent=True, **tight)
     svg = out.getvalue()
@@ -46,14 +46,6 @@ def _svg(draw, *args, size, name, **options) -> str:
     for key, color in plots.palette.items():
         svg = re.sub(f'{color}(?![0-9a-f])', f'var(--{key})', svg, flags=re.I)
     return Markup(svg.replace('<svg ', f'<svg role="img" aria-label="{escape(name)}" ', 1))
-
-
-def _figure(draw, *args, size, name, few=None, **options) -> str:
-    "The chart for a desk and for a telephone, where it names `few` things"
-    wide = _svg(draw, *args, size=size, name=name, **options)
-    small = (3.7, min(size[1], 3.7 + size[1] / 8))
-    narrow = _svg(draw, *args, size=small, name=name, **options | (dict(k=few) if few else {}))
-    return Markup('<div class="wide">{}</div><div class="narrow">{}</div>').format(wide, narrow)
 
 # %% ../../nbs/evaluate/05_report.ipynb #17e4961b
 def _line(text, width: int = 90) -> str:
@@ -230,23 +222,22 @@ def _charts(t: _Tested, keys, train_sizes=None) -> dict:
     n, groups = min(seen, 12), min(len(set(keys)), 15)
     charts = {}
 
-    def add(key, name, size, few, draw, *args, **options):
-        charts[key] = _figure(draw, *args, size=size, name=name, few=few, **options)
+    def add(key, name, size, draw, *args):
+        charts[key] = _svg(draw, *args, size=size, name=name)
 
     if rows > 1:
-        add('results', 'Every model', (8.4, 1.0 + 0.38 * rows), None, plots.plot_results, t.results)
+        add('results', 'Every model', (8.4, 1.0 + 0.38 * rows), plots.plot_results, t.results)
     size = 4.2 + 0.42 * n, 1.9 + 0.36 * n
-    add('confusion', 'Confusion', size, 6, plots.plot_confusion, t.y, t.pred, t.classes)
+    add('confusion', 'Confusion', size, plots.plot_confusion, t.y, t.pred, t.classes)
     size, name = (8.4, 1.3 + 0.33 * groups), 'Accuracy by group'
-    add('groups', name, size, 12, plots.plot_departments, t.y, t.views, keys)
+    add('groups', name, size, plots.plot_departments, t.y, t.views, keys)
     if len(views) == 3:
         about, name = (t.y, *views, t.classes), 'Text or image, by category'
-        add('views', name, (7.2, 5.8), 7, plots.plot_text_or_image, *about)
+        add('views', name, (7.2, 5.8), plots.plot_text_or_image, *about)
     if seen >= 8:
         about = t.y, t.pred, t.classes, train_sizes
-        add('tail', 'Long tail', (8.4, 3.6), 4, plots.plot_long_tail, *about)
-    diagram = plots.plot_reliability, t.y, t.proba
-    charts['reliability'] = _svg(*diagram, size=(4.4, 4.2), name='Reliability diagram')
+        add('tail', 'Long tail', (8.4, 3.6), plots.plot_long_tail, *about)
+    add('reliability', 'Reliability diagram', (4.4, 4.2), plots.plot_reliability, t.y, t.proba)
     return charts
 
 

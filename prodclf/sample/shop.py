@@ -401,6 +401,20 @@ def draw_images(
     return sum(progress(done, total=len(jobs), text='drawing products', unit='x200'))
 
 # %% ../../nbs/sample/03_shop.ipynb #9f9d3b20
+def _row(i: int, seed: int) -> dict:
+    "Product `i` as a merchant has it in a table"
+    p = product(i, seed)
+    return dict(
+        id=p['id'],
+        title=p['title'],
+        description=p['description'],
+        image=_image_path('', i).as_posix() if p['shown'] else '',
+        category=p['category'].label,
+        path=p['category'].path,
+        group=p['group'],
+    )
+
+
 def sample_catalog(
     n: int = 2400,  # products; from about 2,000 on every one of the 50 categories has at least 12
     seed: int = 0,  # another seed, another shop
@@ -415,16 +429,13 @@ def sample_catalog(
     name = f'v{sample_version}-seed{seed}-{size}px'
     folder = Path(folder).absolute() if folder else cache_folder('sample', name)
     draw_images(n, seed, folder, size, workers)
-    ps = [product(i, seed) for i in range(n)]
-    texts = [[s for s in (p['title'], p['description']) if s] for p in ps]
-    columns = dict(
-        id=[p['id'] for p in ps],
-        title=[p['title'] or None for p in ps],
-        text=['. '.join(parts) or None for parts in texts],
-        image=[str(_image_path(folder, p['i'])) if p['shown'] else None for p in ps],
-        label=[p['category'].label for p in ps],
-        path=[p['category'].path for p in ps],
-        group=[p['group'] for p in ps],
+    rows = [_row(i, seed) for i in range(n)]
+    columns = {k: [r[k] or None for r in rows] for k in ('id', 'title', 'path', 'group')}
+    parts = [[s for s in (r['title'], r['description']) if s] for r in rows]
+    columns |= dict(
+        text=['. '.join(found) or None for found in parts],
+        image=[str(folder / r['image']) if r['image'] else None for r in rows],
+        label=[r['category'] for r in rows],
         split=[None] * n,
     )
     return product_frame(columns)
@@ -480,23 +491,11 @@ def write_sample(
         raise ProdclfError(f'dirt={dirt} is not a share. Remedy: a number from 0 to below 1')
     images = Path(folder) / 'images'
     draw_images(n, seed, images, size)
-    ps = [product(i, seed) for i in range(n)]
-    rows = [
-        dict(
-            id=p['id'],
-            title=p['title'],
-            description=p['description'],
-            image=_image_path('', p['i']).as_posix() if p['shown'] else '',
-            category=p['category'].label,
-            path=p['category'].path,
-            group=p['group'],
-        )
-        for p in ps
-    ]
+    rows = [_row(i, seed) for i in range(n)]
     dice, record = Dice(seed, 'dirt'), []
     for i, fault in zip(sorted(dice.sample(range(1, n), round(n * dirt))), list(faults) * n):
         _spoil(rows[i], fault, images, product_image(i, seed, size), dice)
-        record.append((i + 2, ps[i]['id'], fault, faults[fault]))
+        record.append((i + 2, f'P{i:06d}', fault, faults[fault]))
     with atomic_path(Path(folder) / 'products.csv') as part:
         pd.DataFrame(rows).to_csv(part, index=False)
     return pd.DataFrame(record, columns=['row', 'id', 'fault', 'set_aside'])

@@ -14,7 +14,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import Clock, ProdclfError, progress, rng
 from ..data.dataset import ProductDataset, check_rows, uniform
-from ..data.splits import split_rows
+from ..data.splits import require_classes, require_parts, split_rows
 from ..encoders.embeddings import embed
 from ..encoders.registry import make_encoders
 from ..evaluate.calibration import threshold_table
@@ -105,13 +105,7 @@ class TrainRows:
         measured: bool = True,  # whether there must be test rows
     ):
         self.dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
-        self.classes = self.dataset.classes(config.min_count)
-        if len(self.classes) < 2:
-            raise ProdclfError(
-                f'{len(self.classes)} of {len(self.dataset.labels)} categories have '
-                f'{config.min_count} products or more; a classifier needs 2. Remedy: a smaller '
-                '--min-per-class, or another column with --label'
-            )
+        self.classes = require_classes(self.dataset, config.min_count)
         self.codes, self.groups = self.dataset.codes(self.classes), self.dataset.groups()
         if split is None:
             split = split_rows(
@@ -124,11 +118,7 @@ class TrainRows:
             )
         self.split = np.where(self.codes < 0, -1, split)
         self.learn, self.test = np.flatnonzero((self.split == 0) | (self.split == 1)), self.rows(2)
-        for name, rows in [('train', self.rows(0))] + [('test', self.test)] * measured:
-            if not len(rows):
-                raise ProdclfError(
-                    f'the {name} part is empty. Remedy: more products, or another share for it'
-                )
+        require_parts(self.split, self.codes, self.groups, measured)
         self._check_taught()
 
 # %% ../../nbs/train/02_classifier.ipynb #dc246085
@@ -154,10 +144,10 @@ def _check_taught(self: TrainRows):
     "Raise for a category that is tested and not taught"
     taught = np.bincount(self.codes[self.learn], minlength=len(self.classes)) > 0
     if not taught[self.codes[self.test]].all():
-        c = self.classes[self.codes[self.test][~taught[self.codes[self.test]]][0]]
+        c = self.codes[self.test][~taught[self.codes[self.test]]][0]
         raise ProdclfError(
-            f'the category {c!r} has test products and none to learn from. Remedy: a larger '
-            '--min-per-class, or another split'
+            f'the category {self.classes[c]!r} has test products and none to learn from. '
+            f'Remedy: --split none, or --min-per-class {(self.codes == c).sum() + 1}'
         )
 
 # %% ../../nbs/train/02_classifier.ipynb #d88bb616
