@@ -149,7 +149,8 @@ def test_own_encoder_in_a_pool(tmp_path):
     "An encoder that is defined in the user's script works in two processes, as in one"
     file = tmp_path / 'own.py'
     file.write_text('''
-import os, sys
+import os, sys, time
+from pathlib import Path
 import numpy as np, pandas as pd
 from prodclf.encoders.embeddings import embed
 
@@ -157,6 +158,11 @@ class Letters:
     dim, name = 26, 'letters'
 
     def encode(self, texts):
+        here = Path(sys.argv[2])  # nobody works alone while the other process still starts
+        (here / str(os.getpid())).touch()
+        until = time.time() + 60
+        while len(list(here.iterdir())) < int(sys.argv[1]) and time.time() < until:
+            time.sleep(0.05)
         counts = [[t.count(chr(97 + i)) for i in range(25)] + [os.getpid() % 1000] for t in texts]
         return np.array(counts, np.float32)
 
@@ -168,6 +174,7 @@ if __name__ == '__main__':
 ''')
     for workers, expected in ((2, '2 False'), (1, '1 True')):
         env = {**environment, 'PRODCLF_HOME': str(tmp_path / str(workers))}
-        words = [sys.executable, file, str(workers)]
+        (tmp_path / f'at-work-{workers}').mkdir()
+        words = [sys.executable, file, str(workers), str(tmp_path / f'at-work-{workers}')]
         done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=120)
         assert done.stdout.strip() == expected, done.stderr

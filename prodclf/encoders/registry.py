@@ -160,6 +160,17 @@ def _maker(view: str, name: str):
     make = encoder_makers(view)[name]
     return make, 'train_texts' in signature(make).parameters
 
+# %% ../../nbs/encoders/07_registry.ipynb #e0d91f18
+def _made(view, name, given, frozen, products, sample, seed):
+    "The encoder of this name with the options that were given"
+    make, fitted = _maker(view, name)
+    if fitted:
+        given['train_texts'] = _fitting_texts(products, sample, seed)
+    if not frozen and name not in encoder_makers(view):  # 'tiny' is plain already
+        known, plain = signature(make).parameters, dict(pooling='auto', flip=False)
+        given = {k: v for k, v in plain.items() if k in known} | given
+    return as_encoder(view, call_maker(make, name, given | dict(seed=seed)), name)
+
 # %% ../../nbs/encoders/07_registry.ipynb #2f166323
 def make_encoders(
     products=None,  # dataset or texts that encoders such as 'lsa' and 'tiny' are fitted on
@@ -198,12 +209,5 @@ def make_encoders(
         if not named:
             found[view] = as_encoder(view, spec)
             continue
-        make, fitted = _maker(view, str(spec))
-        if fitted:
-            given['train_texts'] = _fitting_texts(products, sample, seed)
-        if not frozen and str(spec) not in encoder_makers(view):  # 'tiny' is plain already
-            known, plain = signature(make).parameters, dict(pooling='auto', flip=False)
-            given = {k: v for k, v in plain.items() if k in known} | given
-        made = call_maker(make, str(spec), given | dict(seed=seed))
-        found[view] = as_encoder(view, made, str(spec))
+        found[view] = _made(view, str(spec), given, frozen, products, sample, seed)
     return {v: found[v] for v in specs}

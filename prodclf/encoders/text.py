@@ -185,7 +185,6 @@ def tiny_text_encoder(
     max_length: int = text_length,  # tokens a text is cut to
     pooling: str = 'mean',  # see `parse_pooling`
     dim: int = 128,  # width of the vectors
-    layers: int = 2,  # transformer layers
     vocabulary: int = 4096,  # most tokens
     seed: int = 0,  # of the weights
 ) -> TextEncoder:
@@ -206,7 +205,7 @@ def tiny_text_encoder(
     config = BertConfig(
         vocab_size=tok.get_vocab_size(),
         hidden_size=dim,
-        num_hidden_layers=layers,
+        num_hidden_layers=2,
         num_attention_heads=dim // 32,
         intermediate_size=2 * dim,
         max_position_embeddings=max_length,

@@ -98,21 +98,10 @@ def batch(
 def length_batches(
     lengths,  # N lengths in tokens
     bs: int = 64,  # most texts in a batch
-    max_tokens: int = None,  # most padded tokens in a batch (texts x longest); None: no limit
 ) -> list:  # arrays of positions; each position once
     "Cut N texts into batches of similar length, longest first"
-    lengths = np.asarray(lengths)
-    order = np.argsort(-lengths, kind='stable')
-    batches, i = [], 0
-    while i < len(order):
-        n = (
-            bs
-            if max_tokens is None
-            else min(bs, max(1, max_tokens // max(1, int(lengths[order[i]]))))
-        )
-        batches.append(order[i : i + n])
-        i += n
-    return batches
+    order = np.argsort(-np.asarray(lengths), kind='stable')
+    return [order[i : i + bs] for i in range(0, len(order), bs)]
 
 # %% ../../nbs/encoders/02_tokenize.ipynb #714d7b3b
 def train_tokenizer(

@@ -169,13 +169,11 @@ def save(
         encoder.save(folder / f'encoder-{key}')
         kept.append(f'encoder-{key}')
     files = [f for k in kept for f in (folder / k, *(folder / k).rglob('*')) if f.is_file()]
-    fields = {
-        k: getattr(self, k) for k in ('classes', 'paths', 'columns', 'notes', 'min_confidence')
-    }
+    fields = 'classes', 'paths', 'columns', 'notes', 'min_confidence'
     about = dict(
         format=artifact_format,
         prodclf=__version__,
-        **fields,
+        **{k: getattr(self, k) for k in fields},
         members=described,
         blend=asdict(self.blend),
         encoders=list(self.encoders),
@@ -186,6 +184,18 @@ def save(
 
 # %% ../../nbs/models/16_predictor.ipynb #7c82157f
 _again = 'Remedy: copy the whole folder again, or train again'
+
+# %% ../../nbs/models/16_predictor.ipynb #ff2d567f
+def _check_files(folder: Path, files: dict):
+    "Raise for a file that is missing or has not its size"
+    for name, size in files.items():
+        if not (folder / name).is_file():
+            raise ProdclfError(f'{folder / name} is missing. {_again}')
+        found = (folder / name).stat().st_size
+        if found != size:
+            raise ProdclfError(
+                f'{folder / name} has {found:,} bytes, {size:,} were written. {_again}'
+            )
 
 # %% ../../nbs/models/16_predictor.ipynb #d2c2b654
 def read_config(
@@ -220,14 +230,7 @@ def read_config(
             f'reads format {artifact_format}. Remedy: use that version, or train again with this '
             'one'
         )
-    for name, size in config.get('files', {}).items():
-        if not (folder / name).is_file():
-            raise ProdclfError(f'{folder / name} is missing. {_again}')
-        found = (folder / name).stat().st_size
-        if found != size:
-            raise ProdclfError(
-                f'{folder / name} has {found:,} bytes, {size:,} were written. {_again}'
-            )
+    _check_files(folder, config.get('files', {}))
     return config
 
 # %% ../../nbs/models/16_predictor.ipynb #fdcafec4

@@ -93,6 +93,18 @@ def _calibrated(name, x, y, learn, valid, groups, n_classes, **how):
         model.temperature = temperature
     return model
 
+# %% ../../nbs/train/01_baselines.ipynb #70de442f
+def _measure(model, x, y, test, groups, scorer, keep) -> tuple:
+    "Figures on the test rows, and the probabilities where they are kept"
+    start, proba = time.perf_counter(), []
+    for numbers, some in x.batches(test, 4096):
+        predicted = model.predict_proba(some)
+        scorer.add(y[numbers], predicted, groups[numbers])
+        if keep:
+            proba.append(predicted)
+    each = (time.perf_counter() - start) / test.sum() + x.seconds / len(x)
+    return scorer.row() | dict(ms_per_product=1000 * each), np.concatenate(proba) if keep else None
+
 # %% ../../nbs/train/01_baselines.ipynb #4ad61d91
 def fit_baselines(
     data,  # a ProductDataset or a product table
@@ -125,20 +137,14 @@ def fit_baselines(
     x, paths = count_texts(data, learn, n_classes, folder, workers), data.paths(classes)
     found = Baselines(classes)
     for name in progress(names or baseline_names, text='baselines', unit='model'):
-        start, scorer, proba = time.perf_counter(), Scorer(n_classes, seed, paths), []
+        start = time.perf_counter()
         model = _calibrated(name, x, y, learn, valid, groups, n_classes, **how)
-        seconds, start = time.perf_counter() - start, time.perf_counter()
-        for numbers, some in x.batches(test, 4096):
-            predicted = model.predict_proba(some)
-            scorer.add(y[numbers], predicted, groups[numbers])
-            if keep:
-                proba.append(predicted)
-        each = (time.perf_counter() - start) / test.sum() + x.seconds / len(x)
-        row = dict(model=name, **scorer.row(), fit_seconds=seconds + x.seconds)
-        found.rows.append(row | dict(ms_per_product=1000 * each))
+        seconds = time.perf_counter() - start + x.seconds
+        measured, proba = _measure(model, x, y, test, groups, Scorer(n_classes, seed, paths), keep)
+        found.rows.append(dict(model=name, **measured, fit_seconds=seconds))
         found.notes += model.notes
         if keep:
-            found.proba[name] = np.concatenate(proba)
+            found.proba[name] = proba
             found.models[name] = SparseTextModel(x.vectorizer, model, classes)
-        del model, predicted  # before the next table of weights is made
+        del model, proba  # before the next table of weights is made
     return found
