@@ -150,6 +150,7 @@ def table_files(
                 + (f'; did you mean {close[0]}?' if close else '')
             )
         found = _parts(source)
+        inner = [p for p in sorted(source.iterdir()) if not found and p.is_dir() and _parts(p)]
         there = ', '.join(sorted(p.name for p in source.iterdir())[:8]) or 'nothing'
     except OSError as e:
         raise ProdclfError(
@@ -160,10 +161,11 @@ def table_files(
     found = [f for f in found if f.suffix.lower() == '.parquet'] or found
     if named or (found and _is_one_table(found)):
         return named[:1] or found
+    mend = 'name the file itself, or number the parts of one table: part-0.csv, part-1.csv'
+    mend = f'name the folder of the table, {inner[0]}' if inner else mend
     raise ProdclfError(
         f'{source}: {"more than one table" if found else "no products.csv or other table"} in this '
-        f'folder; it holds {there}. Remedy: name the file itself, or number the parts of one '
-        'table: part-0.csv, part-1.csv'
+        f'folder; it holds {there}. Remedy: {mend}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #26475494
@@ -378,6 +380,7 @@ def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns
         )
     if need_label and not c.label:
         likely = [str(n) for n in names if _category_like.search(str(n))]
+        likely.sort(key=lambda n: not re.search('categor|product.type', n, re.I))
         raise ProdclfError(
             f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
             + shlex.quote(likely[0] if likely else 'NAME')
@@ -432,7 +435,15 @@ def choose_columns(
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
 _id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
-_id_names = [*_id_names.split(), 'offer_id', 'article_id', 'g_id', 'product_sku', 'variant_sku']
+_id_names = [
+    *_id_names.split(),
+    'offer_id',
+    'article_id',
+    'g_id',
+    'product_sku',
+    'variant_sku',
+    'item_sku',
+]
 is_rounded = re.compile(r'\d([.,]\d+)?E\+\d+').fullmatch  # a number that a spreadsheet has cut
 
 

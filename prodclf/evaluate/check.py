@@ -123,7 +123,8 @@ def _measure(found: CatalogCheck, dataset):
 def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_000):
     "Note why the first rows are no products"
     some = {k: options[k] for k in ('bad_image',) if k in options}
-    reading = join_readings(read_blocks(source, limit=limit, **some))
+    need_label = source.roles is None or bool(source.roles.label)
+    reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
 
@@ -145,7 +146,7 @@ def check_catalog(
     if is_open or is_prepared(data):
         found.files.append((found.name, 'a prepared folder', 0))
     else:
-        source = open_source(data, **options)
+        source = open_source(data, need_label=False, **options)
         _describe(found, source, options.get('encoding', 'utf-8'))
     try:
         _measure(found, open_products(data, account=False, **options))
