@@ -336,6 +336,12 @@ class Columns(NamedTuple):
         )
 
 # %% ../../nbs/data/03_tables.ipynb #c3e3a6b6
+def _listed_names(names: list, most: int = 24) -> str:
+    "The names of columns for a message, not all of two hundred"
+    more = f' and {len(names) - most} more' * (len(names) > most)
+    return ', '.join(map(str, names[:most])) + more
+
+
 def _find_column(
     names: list,  # the columns there are
     wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
@@ -354,7 +360,7 @@ def _find_column(
     close = f'\'"{whole[0]}"\'' if whole and role == 'text' else close
     raise ProdclfError(
         f'{source}: no column {wanted!r} (for --{role}); the columns are '
-        f'{", ".join(map(str, names))}. Remedy: --{role} {close or "NAME"}'
+        f'{_listed_names(names)}. Remedy: --{role} {close or "NAME"}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #4604a3d9
@@ -370,20 +376,28 @@ def _names_in(option, names) -> list:
     return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
 
 # %% ../../nbs/data/03_tables.ipynb #34ad8e15
-def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns:
+def _likely_label(names: list, rows) -> str:
+    "The column that is most like one of categories by its name, and is not empty; or NAME"
+
+    def doubts(name):
+        is_empty = not any(cell_text(r.get(name)) for r in rows)
+        return is_empty, not re.search('categor|product.type', str(name), re.I)
+
+    return str(min(filter(_category_like.search, map(str, names)), key=doubts, default='NAME'))
+
+
+def _check_columns(c: Columns, names: list, source, need_label: bool, rows) -> Columns:
     "The columns; raises where nothing can be read, or learned, or a name stands for two"
-    there = ', '.join(map(str, names))
+    there = _listed_names(names)
     if not c.text and not c.image:
         raise ProdclfError(
             f'{source}: nothing to read: no column title, description or image; the columns are '
             f'{there}. Remedy: --text NAME or --image NAME'
         )
     if need_label and not c.label:
-        likely = [str(n) for n in names if _category_like.search(str(n))]
-        likely.sort(key=lambda n: not re.search('categor|product.type', n, re.I))
         raise ProdclfError(
             f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            + shlex.quote(likely[0] if likely else 'NAME')
+            + shlex.quote(_likely_label(names, rows))
         )
     twice = [n for n in c.used if list(names).count(n) > 1]
     if twice:
@@ -398,6 +412,7 @@ def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
     need_label: bool = True,  # raise when there is no column of labels
+    rows=(),  # some of the rows, as dictionaries: no remedy names a column that is empty
     # title, text, image, label, path, group, id, split: a name (text: several), 'none', or None for
     # the default
     **roles,
@@ -431,7 +446,7 @@ def choose_columns(
         pick('id', 'id'),
         pick('split', 'split'),
     )
-    return _check_columns(found, names, source, need_label)
+    return _check_columns(found, names, source, need_label, rows)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
 _id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
