@@ -137,7 +137,9 @@ def prepare(
     _prepared(out, dataset, clock, **about)
 
 # %% ../../nbs/cli/03_data.ipynb #8c976b29
-_Html = Annotated[Optional[Path], option('--html', 'also write the page, with images, to this file')]
+_Html = Annotated[
+    Optional[Path], option('--html', 'write the page, with images, to this file, too')
+]
 
 
 @app.command()
