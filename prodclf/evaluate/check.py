@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..core import ProdclfError, atomic_path, rng
 from ..data.catalog import join_readings, read_blocks
 from ..data.dataset import ProductDataset, is_prepared
+from ..data.images import is_address
 from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
@@ -127,6 +128,8 @@ def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_0
     reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
+    images = zip(reading.products.image, reading.origin.image_bytes)
+    found.images = sum(b is not None or isinstance(p, str) and not is_address(p) for p, b in images)
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
 def check_catalog(
@@ -211,6 +214,16 @@ def _categories(found: CatalogCheck) -> str:
         )
     return '\n'.join(lines)
 
+# %% ../../nbs/evaluate/06_check.ipynb #58d5dc57
+def _unread(found: CatalogCheck, most: int = 20) -> str:
+    "The columns that are not read, with an example each; the empty ones in one line"
+    full = [row for row in found.unread if row[1]]
+    empty = [name for name, example in found.unread if not example]
+    lines = [_lines(full[:most])] if full else []
+    lines += [f'  and {len(full) - most} more'] * (len(full) > most)
+    lines += [f'  empty: {plots.short(", ".join(empty), 300)}'] if empty else []
+    return '\n'.join(lines)
+
 # %% ../../nbs/evaluate/06_check.ipynb #72d85641
 def _sections(found: CatalogCheck) -> list:
     "(heading, text) of each section of the page that has something to say"
@@ -218,8 +231,6 @@ def _sections(found: CatalogCheck) -> list:
     account = f'  {found.rows:,} rows = {found.products:,} products + {found.refused.rows.sum():,} '
     refused = [(f'{r.rows:,}', r.reason, r.example) for r in found.refused.itertuples()]
     advice = [f'  remedy for {r.reason}: {r.remedy}' for r in found.refused.itertuples()]
-    unread = _lines(found.unread[:20])
-    more = f'\n  and {len(found.unread) - 20} more' if len(found.unread) > 20 else ''
     most = int(found.groups.max()) if len(found.groups) else 0
     held = [f'  {found.images:,} of {found.products:,} products have an image']
     if most:
@@ -230,7 +241,7 @@ def _sections(found: CatalogCheck) -> list:
     sections = [
         ('files', _lines(files[:10]) + f'\n  and {len(files) - 10} more' * (len(files) > 10)),
         ('columns that are read', _lines(found.columns)),
-        ('columns that are not', unread + more),
+        ('columns that are not', _unread(found)),
         ('rows', '\n'.join([account + 'set aside', *filter(None, [_lines(refused)]), *advice])),
         ('categories', _categories(found)),
         ('images and groups', '\n'.join(held)),
