@@ -15,7 +15,7 @@ import numpy as np, pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..core import ProdclfError, atomic_path, rng
-from ..data.catalog import join_readings, read_blocks
+from ..data.catalog import drop_images, join_readings, read_blocks
 from ..data.dataset import ProductDataset, is_prepared
 from ..data.images import is_address
 from ..data.prepare import open_products, open_source
@@ -126,10 +126,12 @@ def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_0
     some = {k: options[k] for k in ('bad_image',) if k in options}
     need_label = source.roles is None or bool(source.roles.label)
     reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
+    addresses = {i: '' for i, image in enumerate(reading.products.image) if is_address(image)}
+    reading = drop_images(reading, addresses, some.get('bad_image', 'quarantine'))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
     images = zip(reading.products.image, reading.origin.image_bytes)
-    found.images = sum(b is not None or isinstance(p, str) and not is_address(p) for p, b in images)
+    found.images = sum(data is not None or isinstance(path, str) for path, data in images)
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
 def check_catalog(
