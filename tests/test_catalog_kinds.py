@@ -220,7 +220,7 @@ def command(*words, cwd, monkeypatch):
 
 def first_option(message):
     "The first option that the remedy names, with its value where one stands behind it"
-    found = re.search(r"(--[a-z][\w-]*)(?: ('[^']*'|\"[^\"]*\"|[\w.]+))?", message.split('Remedy:')[1])
+    found = re.search(r"(--[a-z][\w-]*)(?: ('[^']*'|\"[^\"]*\"|[\w.]*\w))?", message.split('Remedy:')[1])
     return [w.strip('\'"') for w in found.groups() if w and (w.islower() or ' ' in w or not w.isupper())]
 
 measure = ['baselines', 'products.csv', '--out', 'o', '--models', 'naive_bayes', '--min-per-class', '5']

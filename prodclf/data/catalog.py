@@ -393,7 +393,7 @@ def table_source(
     roles |= dict(id=id, split=split)
     about, rows = describe_table(source, encoding, roles.values()), _first_rows(files, encoding)
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
-    columns = choose_columns(about.names, name, need_label, **roles)
+    columns = choose_columns(about.names, name, need_label, rows, **roles)
     columns, more = columns_by_content(columns, roles, rows)
     guessed = id is None and str(columns.id).lower() != 'id'
     notes = [*about.notes, *notes, *filter(None, [str(columns)]), *more]

@@ -150,6 +150,7 @@ def table_files(
                 + (f'; did you mean {close[0]}?' if close else '')
             )
         found = _parts(source)
+        inner = [p for p in sorted(source.iterdir()) if not found and p.is_dir() and _parts(p)]
         there = ', '.join(sorted(p.name for p in source.iterdir())[:8]) or 'nothing'
     except OSError as e:
         raise ProdclfError(
@@ -160,10 +161,11 @@ def table_files(
     found = [f for f in found if f.suffix.lower() == '.parquet'] or found
     if named or (found and _is_one_table(found)):
         return named[:1] or found
+    mend = 'name the file itself, or number the parts of one table: part-0.csv, part-1.csv'
+    mend = f'name the folder of the table, {inner[0]}' if inner else mend
     raise ProdclfError(
         f'{source}: {"more than one table" if found else "no products.csv or other table"} in this '
-        f'folder; it holds {there}. Remedy: name the file itself, or number the parts of one '
-        'table: part-0.csv, part-1.csv'
+        f'folder; it holds {there}. Remedy: {mend}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #26475494
@@ -334,6 +336,12 @@ class Columns(NamedTuple):
         )
 
 # %% ../../nbs/data/03_tables.ipynb #c3e3a6b6
+def _listed_names(names: list, most: int = 24) -> str:
+    "The names of columns for a message, not all of two hundred"
+    more = f' and {len(names) - most} more' * (len(names) > most)
+    return ', '.join(map(str, names[:most])) + more
+
+
 def _find_column(
     names: list,  # the columns there are
     wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
@@ -352,7 +360,7 @@ def _find_column(
     close = f'\'"{whole[0]}"\'' if whole and role == 'text' else close
     raise ProdclfError(
         f'{source}: no column {wanted!r} (for --{role}); the columns are '
-        f'{", ".join(map(str, names))}. Remedy: --{role} {close or "NAME"}'
+        f'{_listed_names(names)}. Remedy: --{role} {close or "NAME"}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #4604a3d9
@@ -368,19 +376,28 @@ def _names_in(option, names) -> list:
     return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
 
 # %% ../../nbs/data/03_tables.ipynb #34ad8e15
-def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns:
+def _likely_label(names: list, rows) -> str:
+    "The column that is most like one of categories by its name, and is not empty; or NAME"
+
+    def doubts(name):
+        is_empty = not any(cell_text(r.get(name)) for r in rows)
+        return is_empty, not re.search('categor|product.type', str(name), re.I)
+
+    return str(min(filter(_category_like.search, map(str, names)), key=doubts, default='NAME'))
+
+
+def _check_columns(c: Columns, names: list, source, need_label: bool, rows) -> Columns:
     "The columns; raises where nothing can be read, or learned, or a name stands for two"
-    there = ', '.join(map(str, names))
+    there = _listed_names(names)
     if not c.text and not c.image:
         raise ProdclfError(
             f'{source}: nothing to read: no column title, description or image; the columns are '
             f'{there}. Remedy: --text NAME or --image NAME'
         )
     if need_label and not c.label:
-        likely = [str(n) for n in names if _category_like.search(str(n))]
         raise ProdclfError(
             f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            + shlex.quote(likely[0] if likely else 'NAME')
+            + shlex.quote(_likely_label(names, rows))
         )
     twice = [n for n in c.used if list(names).count(n) > 1]
     if twice:
@@ -395,6 +412,7 @@ def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
     need_label: bool = True,  # raise when there is no column of labels
+    rows=(),  # some of the rows, as dictionaries: no remedy names a column that is empty
     # title, text, image, label, path, group, id, split: a name (text: several), 'none', or None for
     # the default
     **roles,
@@ -428,11 +446,19 @@ def choose_columns(
         pick('id', 'id'),
         pick('split', 'split'),
     )
-    return _check_columns(found, names, source, need_label)
+    return _check_columns(found, names, source, need_label, rows)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
 _id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
-_id_names = [*_id_names.split(), 'offer_id', 'article_id', 'g_id', 'product_sku', 'variant_sku']
+_id_names = [
+    *_id_names.split(),
+    'offer_id',
+    'article_id',
+    'g_id',
+    'product_sku',
+    'variant_sku',
+    'item_sku',
+]
 is_rounded = re.compile(r'\d([.,]\d+)?E\+\d+').fullmatch  # a number that a spreadsheet has cut
 
 

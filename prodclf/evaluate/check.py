@@ -15,8 +15,9 @@ import numpy as np, pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..core import ProdclfError, atomic_path, rng
-from ..data.catalog import join_readings, read_blocks
+from ..data.catalog import drop_images, join_readings, read_blocks
 from ..data.dataset import ProductDataset, is_prepared
+from ..data.images import is_address
 from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
@@ -123,9 +124,14 @@ def _measure(found: CatalogCheck, dataset):
 def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_000):
     "Note why the first rows are no products"
     some = {k: options[k] for k in ('bad_image',) if k in options}
-    reading = join_readings(read_blocks(source, limit=limit, **some))
+    need_label = source.roles is None or bool(source.roles.label)
+    reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
+    addresses = {i: '' for i, image in enumerate(reading.products.image) if is_address(image)}
+    reading = drop_images(reading, addresses, some.get('bad_image', 'quarantine'))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
+    images = zip(reading.products.image, reading.origin.image_bytes)
+    found.images = sum(data is not None or isinstance(path, str) for path, data in images)
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
 def check_catalog(
@@ -145,7 +151,7 @@ def check_catalog(
     if is_open or is_prepared(data):
         found.files.append((found.name, 'a prepared folder', 0))
     else:
-        source = open_source(data, **options)
+        source = open_source(data, need_label=False, **options)
         _describe(found, source, options.get('encoding', 'utf-8'))
     try:
         _measure(found, open_products(data, account=False, **options))
@@ -210,6 +216,16 @@ def _categories(found: CatalogCheck) -> str:
         )
     return '\n'.join(lines)
 
+# %% ../../nbs/evaluate/06_check.ipynb #58d5dc57
+def _unread(found: CatalogCheck, most: int = 20) -> str:
+    "The columns that are not read, with an example each; the empty ones in one line"
+    full = [row for row in found.unread if row[1]]
+    empty = [name for name, example in found.unread if not example]
+    lines = [_lines(full[:most])] if full else []
+    lines += [f'  and {len(full) - most} more'] * (len(full) > most)
+    lines += [f'  empty: {plots.short(", ".join(empty), 300)}'] if empty else []
+    return '\n'.join(lines)
+
 # %% ../../nbs/evaluate/06_check.ipynb #72d85641
 def _sections(found: CatalogCheck) -> list:
     "(heading, text) of each section of the page that has something to say"
@@ -217,8 +233,6 @@ def _sections(found: CatalogCheck) -> list:
     account = f'  {found.rows:,} rows = {found.products:,} products + {found.refused.rows.sum():,} '
     refused = [(f'{r.rows:,}', r.reason, r.example) for r in found.refused.itertuples()]
     advice = [f'  remedy for {r.reason}: {r.remedy}' for r in found.refused.itertuples()]
-    unread = _lines(found.unread[:20])
-    more = f'\n  and {len(found.unread) - 20} more' if len(found.unread) > 20 else ''
     most = int(found.groups.max()) if len(found.groups) else 0
     held = [f'  {found.images:,} of {found.products:,} products have an image']
     if most:
@@ -229,7 +243,7 @@ def _sections(found: CatalogCheck) -> list:
     sections = [
         ('files', _lines(files[:10]) + f'\n  and {len(files) - 10} more' * (len(files) > 10)),
         ('columns that are read', _lines(found.columns)),
-        ('columns that are not', unread + more),
+        ('columns that are not', _unread(found)),
         ('rows', '\n'.join([account + 'set aside', *filter(None, [_lines(refused)]), *advice])),
         ('categories', _categories(found)),
         ('images and groups', '\n'.join(held)),
