@@ -200,7 +200,7 @@ def _meant_ids(pool: Pool, given: list) -> list:
     moved = _titles_among(pool, doubtful)
     why = 'stands beside the title of another product', (
         'sort whole rows, so that each id stands beside its own title, as on the sheet that was '
-        'written'
+        'written; an empty title is not compared'
     )
     return [
         (None, f'{r.id!r} {why[0]}', why[1]) if other and _bare(r.title) in moved else (id, *more)
