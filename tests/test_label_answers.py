@@ -368,6 +368,20 @@ def test_zeros_that_were_lost_between_two_products(tmp_path):
     assert back_with(tmp_path, work, sheet.assign(title='')[1:]).table.id.tolist() == ['0007', '0009']    # nothing was lost here
 
 
+def test_the_zeros_of_a_product_that_is_gone(tmp_path):
+    "0007 was asked about and is not sold any more; 7 is another product"
+    ids = [str(i) for i in range(12)] + [f'{i:04d}' for i in range(12)]
+    products = table(ids=ids)
+    sheet = sheet_out(opened(tmp_path/'l', products)[0], [19, 21]).assign(label='Körbe')
+    left = products[~products.id.isin(['0007', '9'])].assign(title=lambda t: t.title.where(t.id != '0009', products.title[9]))
+    work, _ = opened(tmp_path/'l', left, edited=True)
+    for titles in (sheet.title, ''):
+        answers = back_with(tmp_path, work, sheet.assign(title=titles))
+        assert answers.table.id.tolist() == ['0009'] and 'not in the catalog any more' in answers.refused.reason[0]
+    answers = back_with(tmp_path, work, sheet.assign(id=['7', '9']))                    # and the spreadsheet had a hand in it
+    assert answers.table.id.tolist() == ['0009'] and "may be '7' or '0007'" in answers.refused.reason[0]
+
+
 @pytest.mark.parametrize('change', [
     lambda s: s.assign(id=s.id.to_numpy()[::-1]), lambda s: s.assign(title=s.title.shift(-1).fillna(s.title[0])), lambda s: s.assign(id=s.id.sample(frac=1, random_state=2).to_numpy()),
 ])

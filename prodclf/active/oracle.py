@@ -192,10 +192,13 @@ def _meant_ids(pool: Pool, given: list) -> list:
     held = pool.take(rows, ['title']).title.fillna('') if has_titles else [''] * len(rows)
     title = dict(zip(pool.ids[rows], map(name_key, held)))
     for r, some in zip(given, ways):
-        known, beside = [w for w, yes in zip(some, there) if yes], name_key(_bare(r.title))
-        id = _choose_id(r.id, known, [w for w in known if beside and title[w] == beside])
-        why = () if id else _no_product(pool, r.id, known)
-        found.append((id, bool(id and beside and title[id] != beside), *why))
+        gone = [w in pool.gone or w in pool.known for w in some]  # or still there
+        known = [w for w, yes, past in zip(some, there, gone) if yes or past]
+        beside = name_key(_bare(r.title))
+        id = _choose_id(r.id, known, [w for w in known if beside and title.get(w) == beside])
+        here = id in title
+        why = () if here else _no_product(pool, id or r.id, [] if id else known)
+        found.append((id if here else None, here and title[id] != beside != '', *why))
     doubtful = [r.title for r, (_, other, *_) in zip(given, found) if other]
     moved = _titles_among(pool, doubtful)
     why = 'stands beside the title of another product', (
