@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..core import ProdclfError, atomic_path, rng
 from ..data.catalog import join_readings, read_blocks
-from ..data.dataset import is_prepared
+from ..data.dataset import ProductDataset, is_prepared
 from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
@@ -112,7 +112,10 @@ def _measure(found: CatalogCheck, dataset):
     found.sizes = pd.Series(dataset.labels, dtype='int64').sort_values(ascending=False)
     if manifest.get('quarantined'):
         found.refused = _by_reason(pd.read_parquet(dataset.folder / 'quarantine.parquet'))
-    found.images = sum(int(p.pictures) for p in getattr(dataset, 'parts', ()))
+    if manifest:
+        found.images = sum(p.pictures for p in dataset.parts)
+    else:
+        found.images = len(dataset) - dataset.column('image').null_count
     sizes = pd.Series(dataset.groups()).value_counts()
     found.groups = sizes[sizes > 1]
 
@@ -126,18 +129,20 @@ def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_0
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
 def check_catalog(
-    data,  # a table, its folder, a published source, or a prepared folder
+    data,  # a table, its folder, a published source, a prepared folder, or a dataset
     min_per_class: int = 10,  # products that `train` wants of a category
     **options,  # of `open_products`: label, text, image, images, id, group, encoding …
 ) -> CatalogCheck:
     """Read a catalog as `train` would and note what it holds; raises `ProdclfError` where there is
     no table to read"""
     options = {k: v for k, v in options.items() if v is not None}
-    found = CatalogCheck(source_name(data), min_per_class=min_per_class)
+    is_open = isinstance(data, ProductDataset)
+    name = data.folder or 'embedded' if is_open else source_name(data)
+    found = CatalogCheck(str(name), min_per_class=min_per_class)
     found.refused = _by_reason(quarantine_frame([]))
     found.sizes = found.groups = pd.Series(dtype='int64')
     source = None
-    if is_prepared(data):
+    if is_open or is_prepared(data):
         found.files.append((found.name, 'a prepared folder', 0))
     else:
         source = open_source(data, **options)
@@ -150,7 +155,7 @@ def check_catalog(
         found.error = str(e)
         if source is not None and not found.rows:
             _first_reasons(found, source, options)
-    found.command = _next_command(data, found, options)
+    found.command = _next_command(name if is_open else data, found, options)
     return found
 
 # %% ../../nbs/evaluate/06_check.ipynb #3d6468fd
@@ -201,7 +206,7 @@ def _categories(found: CatalogCheck) -> str:
     if rare := len(found.rare):
         lines.append(
             f'  {rare:,} with fewer than {found.min_per_class} products ({found.rare.sum():,} '
-            f'products) are left out of training: {_largest(found.rare)}; --min-per-class'
+            f'products) are left out of training: {_largest(found.rare)}; --min-per-class N'
         )
     return '\n'.join(lines)
 
