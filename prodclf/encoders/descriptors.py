@@ -82,7 +82,8 @@ class LsaEncoder:
 
     def __init__(
         self,
-        dim: int = lsa_dim,  # components; fewer where the texts have fewer words
+        # components; None: 256, or one for eight texts where there are fewer
+        dim: int = None,
         seed: int = 0,  # of the randomized decomposition
     ):
         self.dim, self.seed, self.components = dim, seed, None
@@ -118,7 +119,8 @@ def fit(
             f'{x.shape[1]} different words in {len(known)} texts are too few to tell them '
             'apart. Remedy: name the columns that hold text, or leave the view out'
         )
-    self.dim = min(self.dim, min(x.shape) - 1) or 1
+    usual = min(lsa_dim, max(2, len(known) // 8))
+    self.dim = min(self.dim or usual, min(x.shape) - 1) or 1
     svd = TruncatedSVD(self.dim, random_state=self.seed).fit(x)
     self.components = np.ascontiguousarray(svd.components_.T, np.float32)  # V,dim
     self.terms = self.vectorizer.get_feature_names_out().tolist()
@@ -141,7 +143,7 @@ def encode(
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #b88b5b07
 @register_encoder('text', 'lsa')
-def _lsa_encoder(train_texts, dim: int = lsa_dim, seed: int = 0) -> LsaEncoder:
+def _lsa_encoder(train_texts, dim: int = None, seed: int = 0) -> LsaEncoder:
     return LsaEncoder(dim, seed).fit(train_texts)
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #5e8e1668

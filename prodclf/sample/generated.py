@@ -189,7 +189,10 @@ def _line(p: _Product, fault: str, form: str) -> str:
         line = text.getvalue()
     else:
         line = json.dumps(record) + '\n'
-    return line[: len(line) * 3 // 5] + '\n' if fault == 'broken line' else line
+    if fault != 'broken line':
+        return line
+    cut = line[: len(line) * 3 // 5]
+    return cut + '"' * (cut.count('"') % 2 == 0) + '\n'  # inside a field, not between two
 
 # %% ../../nbs/sample/05_generated.ipynb #9a95289f
 @dataclass
