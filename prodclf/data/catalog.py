@@ -24,8 +24,8 @@ from .tables import CategoryReader, Columns, Rejected, category_notes, choose_co
 from .tables import columns_by_content, content_id, is_rounded, product_columns
 from .tables import quarantine_frame, read_rows, remedy, source_name
 from .tables import describe_table, table_files, table_kind
-from .text import cell_text, clean_id, clean_path, clean_text, join_texts
-from .text import split_words, text_limit
+from .text import cell_text, clean_id, clean_path, clean_text, filled_text
+from .text import join_texts, split_words, text_limit
 from .images import ImageFolder, check_images, find_image, is_address, table_images
 
 # %% ../../nbs/data/07_catalog.ipynb #ff51c61a
@@ -137,8 +137,8 @@ def table_adapter(
         cells |= dict(path=get(path), image=found, data=data, trouble=trouble, note=note)
         return cells | {
             'image_cell': get(image) if image else None,
-            'group': cell_text(get(group)) if group else None,
-            'split': cell_text(get(split)) if split else None,
+            'group': filled_text(get(group)) if group else None,
+            'split': filled_text(get(split)) if split else None,
         }
 
     return adapt
@@ -254,7 +254,7 @@ def without_image(
     if trouble and not (text and bad_image == 'text-only'):
         raise Rejected(*trouble.split(': ', 1))
     if not text:
-        raise Rejected('neither text nor image', 'no text, and the image is left out')
+        raise Rejected('image is a web address', 'it is left out, and there is no text')
     counts[_lost if trouble else _left_out] += 1
 
 # %% ../../nbs/data/07_catalog.ipynb #d986013e
