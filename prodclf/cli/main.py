@@ -404,11 +404,15 @@ def main():
     try:
         app(prog_name='prodclf')
     except Exception as e:
-        known = sys.modules.get('prodclf.core')
-        if known is None or not isinstance(e, known.ProdclfError):
+        known, what = sys.modules.get('prodclf.core'), ' '.join(str(e).split())
+        if isinstance(e, OSError) and e.filename:
+            what = (
+                f'{e.filename}: {e.strerror}. Remedy: check the path, its permissions and the disk'
+            )
+        elif known is None or not isinstance(e, known.ProdclfError):
             raise
         # by every process of torchrun: the first may be the one that is gone
-        print(f'prodclf: {" ".join(str(e).split())}', file=sys.stderr, flush=True)
+        print(f'prodclf: {what}', file=sys.stderr, flush=True)
         sys.exit(1)
 
 

@@ -133,7 +133,9 @@ def table_adapter(
         before, above[0] = above[0], get(id)
         if not category and not shown and not any(texts) and clean_id(before) and before == get(id):
             raise Rejected('variant row', f'of the product {clean_id(before)[:80]!r} above it')
-        cells = dict(id=get(id), guessed=guessed, title=shown, texts=texts, label=category)
+        cells = dict(
+            id=filled_text(get(id)), guessed=guessed, title=shown, texts=texts, label=category
+        )
         cells |= dict(path=get(path), image=found, data=data, trouble=trouble, note=note)
         return cells | {
             'image_cell': get(image) if image else None,

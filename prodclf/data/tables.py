@@ -390,7 +390,7 @@ def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns
     if not c.text and not c.image or {'data', 'annotations'} <= set(names):
         mend = '--text NAME or --image NAME; where line 1 is a product, write names above it'
         if len(names) == 1:
-            mend = 'write commas, semicolons or tabs between fields, and no quotes around lines'
+            mend = 'write commas or tabs between fields, or one flat object of JSON a product'
         if 'annotations' in names:
             mend = 'these are tasks of Label Studio: export them there as CSV'
         raise ProdclfError(
