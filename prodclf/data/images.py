@@ -574,9 +574,10 @@ def table_images(
     for name in likely + ids:
         cells = _filled(rows, name)
         there = folder or (place and cells and _folder_beside(Path(place), cells)) or None
-        if there:
-            there.shared = _shared_folders(cells)
         found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
+        if there and not found:  # the folders of the names may be those of another machine
+            there.shared = _shared_folders(cells)
+            found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
         if column is not None or found * 2 > len(cells):
             return roles | dict(image=name), there, notes
         if name in likely:
