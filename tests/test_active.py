@@ -144,7 +144,8 @@ def test_labelling_from_nothing_to_nothing_left(prodclf, shop, tmp_path):
     rest.drop(columns='label').to_csv(tmp_path/'b.csv', index=False)
     assert "no column 'label'" in error_line(prodclf(*common, '--answers', tmp_path/'b.csv', code=1))
     rest.assign(label=rest.id.map(truth)).to_csv(tmp_path/'b.csv', index=False)
-    assert 'nothing left to ask' in error_line(prodclf(*common, '--answers', tmp_path/'b.csv', code=1))
+    assert 'nothing left to ask' in prodclf(*common, '--answers', tmp_path/'b.csv').stderr
+    assert 'nothing left to ask' in error_line(prodclf(*common, code=1))
     assert len(pd.read_csv(tmp_path/'pool'/'labels.csv')) == 400
     other = pd.read_csv(folder/'blank.csv').iloc[:50].assign(id=[f'X{i}' for i in range(50)])
     other.to_csv(folder/'other.csv', index=False)

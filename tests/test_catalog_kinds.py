@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.data.catalog import read_catalog
+from prodclf.data.catalog import content_id, read_catalog
 from prodclf.data.prepare import PrepareConfig, prepare
 from prodclf.data.splits import group_kfold
-from prodclf.data.tables import CategoryReader, category_notes, content_id
+from prodclf.data.tables import CategoryReader, category_notes
 
 words = dict(Kettles=('kettle', 'steel', 'boil'), Scarves=('scarf', 'wool', 'fringe'), Tents=('tent', 'pole', 'canvas'))
 
@@ -274,7 +274,7 @@ def command(*words, cwd, monkeypatch):
 
 def first_option(message):
     "The first option that the remedy names, with its value where one stands behind it"
-    found = re.search(r"(--[a-z][\w-]*)(?: ('[^']*'|\"[^\"]*\"|[\w.]+))?", message.split('Remedy:')[1])
+    found = re.search(r"(--[a-z][\w-]*)(?: ('[^']*'|\"[^\"]*\"|[\w.]*\w))?", message.split('Remedy:')[1])
     return [w.strip('\'"') for w in found.groups() if w and (w.islower() or ' ' in w or not w.isupper())]
 
 measure = ['baselines', 'products.csv', '--out', 'o', '--models', 'naive_bayes', '--min-per-class', '5']

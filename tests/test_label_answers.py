@@ -344,3 +344,245 @@ def test_lists_of_categories(tmp_path, raw):
     assert work.pool.classes == sorted([*kinds, 'Vasen'])
     work, told = opened(tmp_path/'l', table(), categories=read_categories(tmp_path/'list.txt'))
     assert work.pool.classes == sorted([*kinds, 'Vasen']) and not told
+
+
+# whose answer is it: the id, and the title beside it
+
+def back_with(tmp_path, work, sheet):
+    from prodclf.active.oracle import read_answers
+    sheet.to_csv(tmp_path/'back.csv', index=False)
+    return read_answers(tmp_path/'back.csv', work.pool)
+
+
+def test_zeros_that_were_lost_between_two_products(tmp_path):
+    "12 and 0012 are both in the shop, and a spreadsheet writes 12 for both"
+    ids = [str(i) for i in range(12)] + [f'{i:04d}' for i in range(12)]
+    work, _ = opened(tmp_path/'l', table(ids=ids))
+    sheet = sheet_out(work, [7, 19, 21]).assign(label='Körbe')
+    answers = back_with(tmp_path, work, sheet.assign(id=sheet.id.astype(int)))
+    assert answers.table.id.tolist() == ['7', '0007', '0009']                         # the title beside it tells
+    answers = back_with(tmp_path, work, sheet.assign(id=sheet.id.astype(int), title=''))
+    assert set(answers.refused.reason) == {"'7' may be '7' or '0007'", "'9' may be '9' or '0009'"} and not len(answers.table)
+    exact = answers.refused.remedy[0].split('such as ')[1].split(', which')[0]
+    assert back_with(tmp_path, work, sheet.head(1).assign(id=exact, title='')).table.id.tolist() == ['7']
+    assert back_with(tmp_path, work, sheet.assign(title='')[1:]).table.id.tolist() == ['0007', '0009']    # nothing was lost here
+
+
+def test_the_zeros_of_a_product_that_is_gone(tmp_path):
+    "0007 was asked about and is not sold any more; 7 is another product"
+    ids = [str(i) for i in range(12)] + [f'{i:04d}' for i in range(12)]
+    products = table(ids=ids)
+    sheet = sheet_out(opened(tmp_path/'l', products)[0], [19, 21]).assign(label='Körbe')
+    left = products[~products.id.isin(['0007', '9'])].assign(title=lambda t: t.title.where(t.id != '0009', products.title[9]))
+    work, _ = opened(tmp_path/'l', left, edited=True)
+    for titles in (sheet.title, ''):
+        answers = back_with(tmp_path, work, sheet.assign(title=titles))
+        assert answers.table.id.tolist() == ['0009'] and 'not in the catalog any more' in answers.refused.reason[0]
+    answers = back_with(tmp_path, work, sheet.assign(id=['7', '9']))                    # and the spreadsheet had a hand in it
+    assert answers.table.id.tolist() == ['0009'] and "may be '7' or '0007'" in answers.refused.reason[0]
+
+
+@pytest.mark.parametrize('change', [
+    lambda s: s.assign(id=s.id.to_numpy()[::-1]), lambda s: s.assign(title=s.title.shift(-1).fillna(s.title[0])), lambda s: s.assign(id=s.id.sample(frac=1, random_state=2).to_numpy()),
+])
+def test_a_column_that_was_sorted_without_the_others(tmp_path, change):
+    work, _ = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [8, 9, 10, 11]).assign(label='Körbe')
+    answers = back_with(tmp_path, work, change(sheet))
+    assert set(answers.refused.reason.str[7:]) == {'stands beside the title of another product'} and len(answers.refused) + len(answers.table) == 4
+    assert answers.refused.remedy[0].startswith('sort whole rows')
+    assert counts(back_with(tmp_path, work, sheet.iloc[::-1])) == (4, 0, 0, 0)        # as the remedy says
+
+
+@pytest.mark.parametrize('change', [str.upper, lambda t: t[:6] + '…', lambda t: '', lambda t: 'Sale ' + t, lambda t: t.replace(' ', '  ')])
+def test_titles_that_somebody_edited_are_no_reason(tmp_path, change):
+    work, _ = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [8, 9]).assign(label='Körbe')
+    assert counts(back_with(tmp_path, work, sheet.assign(title=sheet.title.map(change)))) == (2, 0, 0, 0)
+
+
+def test_ids_that_differ_in_case_alone(tmp_path):
+    work, _ = opened(tmp_path/'l', table(ids=[f'{c}{i}' for i in range(12) for c in ('ab', 'AB')]))
+    sheet = sheet_out(work, [8, 9]).assign(label='Körbe')
+    answers = back_with(tmp_path, work, sheet.assign(id=sheet.id.str.upper()))
+    assert answers.table.id.tolist() == ['AB4'] and 'title of another product' in answers.refused.reason[0]
+
+
+@pytest.mark.parametrize('typed, meant', [('Gläser\u200b', 'Gläser'), ('T&ouml;pfe &amp; K&ouml;rbe', 'Töpfe & Körbe'), ('<b>gläser</b>', 'Gläser'), ('Gläser|Körbe', None)])
+def test_cells_are_cleaned_as_those_of_the_table(tmp_path, typed, meant):
+    work, _ = opened(tmp_path/'l', table().replace('Körbe', 'Töpfe & Körbe'))
+    answers = back_with(tmp_path, work, sheet_out(work, [9]).assign(label=typed))
+    assert answers.table.label.tolist() == ([meant] if meant else [])
+
+
+def test_two_columns_of_labels(tmp_path):
+    work, _ = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [9]).assign(label='Körbe', Label='Gläser')
+    sheet.to_csv(tmp_path/'back.csv', index=False)
+    refused_with('leave one of them', work.take_in, tmp_path/'back.csv')
+    assert counts(back_with(tmp_path, work, sheet.drop(columns='Label'))) == (1, 0, 0, 0)
+
+
+def test_a_corrected_sheet_says_what_counts(tmp_path):
+    work, told = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [9, 10])
+    for by, names in (('', ['Körbe', 'Gläser']), ('', ['Körbe', 'Körbe'])):
+        sheet.assign(label=names).to_csv(tmp_path/'back.csv', index=False)
+        work.take_in(tmp_path/'back.csv', by)
+    assert '1 more products are answered in more than one way, and the first answer counts' in '\n'.join(map(str, told))
+    sheet = sheet_out(work, [11])
+    for name in ('Körbe', 'Gläser'):                                                   # as the line says: by name from the start
+        sheet.assign(label=name).to_csv(tmp_path/'back.csv', index=False)
+        work.take_in(tmp_path/'back.csv', 'eva')
+    assert work.pool.products.label[11] == 'Gläser'
+
+
+# Label Studio, less usual
+
+def test_json_min_and_people_in_a_table(tmp_path):
+    work, _ = opened(tmp_path/'l', table())
+    sheet_out(work, [9, 10])
+    rows = [dict(id=k, product_id=i, category=c, annotator=who) for k, (i, c, who) in enumerate([('a009', 'Körbe', 1), ('a010', 'Gläser', 1), ('a010', 'Körbe', 2)])]
+    (tmp_path/'e.json').write_text(json.dumps(rows))
+    assert work.take_in(tmp_path/'e.json') == 3 and len(work.pool.disputed) == 1       # two people, and both are heard
+
+
+@pytest.mark.parametrize('annotations, label', [
+    (lambda name: [dict(completed_by=1, was_cancelled=True, result=[]), dict(completed_by=1, was_cancelled=False, result=[choice(name, 'category')])], True),
+    (lambda name: [dict(completed_by=1, result=[choice(None, 'tree', 'taxonomy', [['Wohnen', name], ['Haus', 'Vasen']])])], False),
+    (lambda name: [dict(completed_by=1, result=[choice(None, 'category', value=[name, 'Vasen'])])], False),
+])
+@pytest.mark.parametrize('allow_new', [False, True])
+def test_what_one_person_chose(tmp_path, annotations, label, allow_new):
+    from prodclf.active.oracle import read_label_studio
+    work, _ = opened(tmp_path/'l', table(), categories=['Vasen'])
+    (tmp_path/'e.json').write_text(json.dumps([dict(data=dict(product_id='a009'), annotations=annotations('Körbe'))]))
+    answers = read_label_studio(tmp_path/'e.json', work.pool, allow_new=allow_new)
+    assert answers.table.label.tolist() == (['Körbe'] if label else []) and len(answers.refused) == (not label)
+
+
+def test_a_control_that_was_renamed_on_the_way(tmp_path):
+    work, _ = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [8, 9, 10, 11])
+    assert work.take_in(export(tmp_path/'e.json', sheet, lambda i: [choice(kinds[i % 3], 'category' if i < 2 else 'kind'), choice('rot', 'color')])) == 4
+
+
+@pytest.mark.parametrize('odd', ['x', dict(result=['x']), dict(result=[dict(type='choices', value='Körbe')]), dict(completed_by=dict(id=[1]), result=[])])
+def test_exports_that_are_none(tmp_path, odd):
+    work, _ = opened(tmp_path/'l', table())
+    (tmp_path/'e.json').write_text(json.dumps([dict(data=dict(product_id='a009'), annotations=[odd])]))
+    refused_with('export as "JSON"', work.take_in, tmp_path/'e.json')
+
+
+# the folder
+
+@pytest.mark.parametrize('name, write', [
+    ('c.csv', lambda f: f.write_text('nr;category\n1;Körbe\n2;Vasen\n', encoding='cp1252')), ('c.csv', lambda f: f.write_text('"Körbe"\nVasen\n', encoding='utf-8-sig')),
+    ('c.xlsx', lambda f: pd.DataFrame(dict(category=['Körbe', 'Vasen'])).to_excel(f, index=False)), ('c.json', lambda f: f.write_text('[{"label": "Körbe"}, {"label": "Vasen"}]', encoding='utf-8')),
+    ('c.parquet', lambda f: pd.DataFrame(dict(Label=['Körbe', 'Vasen'])).to_parquet(f)),
+])
+def test_lists_of_categories_in_a_table(tmp_path, name, write):
+    from prodclf.active.labeling import read_categories
+    from prodclf.core import ProdclfError
+    write(tmp_path/name)
+    try:
+        found = read_categories(tmp_path/name)
+    except ProdclfError as e:
+        assert 'Remedy: --answers-encoding cp1252' in str(e)
+        found = read_categories(tmp_path/name, 'cp1252')
+    assert found == ['Körbe', 'Vasen']
+
+
+@pytest.mark.parametrize('name', ['c.csv', 'c.txt'])
+def test_a_table_without_a_column_of_categories(tmp_path, name):
+    from prodclf.active.labeling import read_categories
+    sep = '\t' if name == 'c.txt' else ','
+    (tmp_path/name).write_text(f'nr{sep}name\n1{sep}Vasen\n')
+    refused_with('call the column of names category', read_categories, tmp_path/name)
+    (tmp_path/name).write_text(f'nr{sep}category\n1{sep}Vasen\n')
+    assert read_categories(tmp_path/name) == ['Vasen']
+
+
+def test_labels_that_left_the_table(tmp_path):
+    opened(tmp_path/'l', table())
+    work, told = opened(tmp_path/'l', table().assign(label=None))                      # its column has another name now
+    assert work.pool.labeled.sum() == 6 and '6 labels that the table had are not there any more, such as that of a000' in told[0]
+    assert not opened(tmp_path/'l', table())[1]
+
+
+def test_spellings_in_a_list_are_told(tmp_path):
+    assert '1 categories in several spellings' in opened(tmp_path/'l', table(), categories=['Vasen', 'VASEN'])[1][0]
+
+
+def test_the_list_of_sheets_is_damaged(tmp_path):
+    work, _ = opened(tmp_path/'l', table())
+    sheet = sheet_out(work, [9])
+    work._list.write_text('{"batch')
+    refused_with('delete it', work.waiting)
+    work._list.unlink()
+    sheet.assign(label='Körbe').to_csv(tmp_path/'back.csv', index=False)
+    assert work.waiting() == {} and work.take_in(tmp_path/'back.csv') == 1
+
+
+def shop_file(folder, **columns):
+    products = table().drop(columns=['image', 'path', 'group', 'split']).rename(columns=dict(text='description'))
+    products.assign(**columns).dropna(axis=1, how='all').to_csv(folder/'p.csv', index=False)
+    return ['label', folder/'p.csv', '--out', folder/'l', '--text-encoder', 'descriptors', '--image-encoder', 'none']
+
+
+def test_images_that_are_not_in_images(tmp_path):
+    from PIL import Image
+    from prodclf.data.catalog import read_catalog
+    (tmp_path/'fotos').mkdir()
+    for i in range(24): Image.new('RGB', (16, 16), (i * 9, 0, 0)).save(tmp_path/'fotos'/f'{i}.png')
+    words = shop_file(tmp_path, image=[f'fotos/{i}.png' for i in range(24)])
+    (tmp_path/'back.csv').write_text('id,label\na009,Körbe\n', encoding='utf-8')
+    code, text = command(*words, '--n', 0, '--answers', tmp_path/'back.csv')
+    assert code == 0 and f'(images in {tmp_path/"fotos"})' in text
+    assert len(read_catalog(tmp_path/'l'/'labels.csv', images=tmp_path/'fotos').products) == 7
+
+
+def test_the_last_answers_are_no_error(tmp_path):
+    words = shop_file(tmp_path)
+    assert command(*words, '--n', 50)[0] == 0
+    sheet = pd.read_csv(tmp_path/'l'/'batch-001.csv', dtype=str).assign(label='Körbe')
+    sheet.to_csv(tmp_path/'back.csv', index=False)
+    code, text = command(*words, '--answers', tmp_path/'back.csv')
+    assert code == 0 and '18 answered' in text and 'nothing left to ask' in text
+    code, text = command(*words)
+    assert code == 1 and 'nothing left to ask' in text
+
+
+def test_ids_from_elsewhere_and_the_remedy(tmp_path):
+    words = shop_file(tmp_path, sku=[f'S{i}' for i in range(24)], id=None)
+    assert command(*words, '--n', 0)[0] == 0 and command(*words, '--n', 0, '--id', 'none')[0] == 1
+    twice = [f'S{i // 2 if i > 17 else i}' for i in range(24)]
+    shop_file(tmp_path, sku=twice, id=None)                                            # no column of ids any more, as it seems
+    code, text = command(*words, '--n', 0)
+    assert code == 1 and "ids such as 'S0' (--id COLUMN)" in text
+    assert command(*words, '--n', 0, '--id', 'sku')[0] == 0
+
+
+def test_an_id_column_that_comes_later(tmp_path):
+    words = shop_file(tmp_path, id=None)
+    assert command(*words, '--n', 0)[0] == 0
+    shop_file(tmp_path)
+    code, text = command(*words, '--n', 0)
+    assert code == 1 and '(--id none)' in text
+    assert command(*words, '--n', 0, '--id', 'none')[0] == 0
+
+
+@pytest.mark.parametrize('more, why', [(['--by', 'eva'], '--answers FILE'), (['--allow-new'], '--answers FILE'), (['--out', 'p.csv'], 'is a file')])
+def test_wrong_usage(tmp_path, monkeypatch, more, why):
+    words = shop_file(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    code, text = command(*words, *more)
+    assert code == 2 and why in text
+
+
+def test_an_encoding_of_answers_that_is_none(tmp_path):
+    words = shop_file(tmp_path)
+    (tmp_path/'back.csv').write_text('id,label\na009,Körbe\n', encoding='utf-8')
+    code, text = command(*words, '--n', 0, '--answers', tmp_path/'back.csv', '--answers-encoding', 'klingon')
+    assert code == 1 and 'Remedy: --answers-encoding utf-8' in text
+    assert command(*words, '--n', 0, '--answers', tmp_path/'back.csv', '--answers-encoding', 'utf-8')[0] == 0

@@ -6,12 +6,14 @@
 __all__ = ['read_categories', 'LabelingFolder']
 
 # %% ../../nbs/active/12_labeling.ipynb #18a4f001
-import json, unicodedata
+import json, os
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, write_json
+from ..data.text import Rejected, cell_text, clean_text
+from ..data.tables import read_rows, remedy, table_names
 from ..data.catalog import write_catalog
 from .feature_space import FeatureSpace, fit_head, head_probabilities
 from .loop import QueryConfig, next_batch
@@ -27,13 +29,20 @@ from .pool import Pool, find_ids
 
 # %% ../../nbs/active/12_labeling.ipynb #936e7de9
 def read_categories(
-    file,  # text, a category a line
+    file,  # text, a category a line; or a table with a column `category` or `label`
     encoding: str = None,  # None: Unicode of any kind
 ) -> list:
     "The names in a list of categories; raises with the line that does not fit the encoding"
-    raw, encoding = Path(file).read_bytes(), encoding or text_encodings(file)[0]
+    file, encoding = Path(file), encoding or text_encodings(file)[0]
+    is_list = file.suffix.lower() in ('', '.txt') and b'\t' not in file.read_bytes()
+    names = (_lines if is_list else _column)(file, encoding)
+    return list(dict.fromkeys(filter(None, map(clean_text, names))))
+
+
+def _lines(file: Path, encoding: str) -> list:
+    raw = file.read_bytes()
     try:
-        text = unicodedata.normalize('NFC', raw.decode(encoding).removeprefix('\ufeff'))
+        return raw.decode(encoding).splitlines()
     except LookupError:
         raise ProdclfError(
             f'{file}: unknown encoding {encoding!r}. Remedy: --answers-encoding cp1252, utf-16 …'
@@ -45,7 +54,26 @@ def read_categories(
             f'0x{raw[e.start]:02x}). Remedy: --answers-encoding cp1252 where a Windows program '
             'wrote it (or what it was written in), or save it as UTF-8'
         ) from None
-    return list(dict.fromkeys(' '.join(line.split()) for line in text.splitlines() if line.strip()))
+
+# %% ../../nbs/active/12_labeling.ipynb #83c895d9
+def _column(file: Path, encoding: str) -> list:
+    "The cells of the column of categories in a table; raises where it has none"
+    try:
+        names = table_names(file, encoding)
+    except ProdclfError as e:
+        raise ProdclfError(str(e).replace(' --encoding', ' --answers-encoding')) from None
+    column = next((c for c in names if str(c).strip().lower() in ('category', 'label')), None)
+    if column is None and len(names) > 1:
+        raise ProdclfError(
+            f'{file.name}: no column category; the columns are {", ".join(map(str, names))}. '
+            'Remedy: call the column of names category; or save a list as .txt, a name a line'
+        )
+    cells = [] if column is not None else [*names]  # a list without a header
+    for line, row in read_rows(file, encoding):
+        if isinstance(row, Rejected):
+            raise ProdclfError(f'{file.name}, line {line}: {row}. Remedy: {remedy(row.reason)}')
+        cells.append(cell_text(row.get(column or names[0])) or '')
+    return cells
 
 # %% ../../nbs/active/12_labeling.ipynb #dadb69dd
 class LabelingFolder:
@@ -67,6 +95,9 @@ class LabelingFolder:
         else:
             here = CategoryMatcher(dataset.classes())
             known = sorted({*here.classes, *map(here.nearly, categories)})
+            listed = CategoryMatcher(categories).spelled.values()
+            if twins := [sorted(names) for names in listed if len(names) > 1]:
+                tell(f'the list has {len(twins):,} categories in several spellings: {twins[0]} …')
             if len(known) < 2:
                 raise ProdclfError(
                     f'the catalog names {len(known)} categories and there is nothing to choose '
@@ -76,18 +107,27 @@ class LabelingFolder:
             self.pool = Pool.start(dataset, journal=journal, classes=known)
         self.pool.remember(np.flatnonzero(self.pool.labeled))
 
-    @property
-    def sheets(self) -> dict:
-        "Name of each sheet -> ids of its products"
+# %% ../../nbs/active/12_labeling.ipynb #cc2e0aa2
+@patch(as_prop=True)
+def sheets(self: LabelingFolder) -> dict:
+    "Name of each sheet -> ids of its products"
+    try:
         return json.loads(self._list.read_text()) if self._list.exists() else {}
+    except ValueError as e:
+        raise ProdclfError(
+            f'{self._list} is damaged ({e}). Remedy: delete it; the answers are in the '
+            'journal, and sheets that are out can be handed in all the same'
+        ) from None
 
-    def waiting(self) -> dict:  # name -> (rows still to be answered, products)
-        "The sheets with products that nobody has answered or skipped; those that are gone are not"
-        found, open_ = {}, ~(self.pool.labeled | self.pool.skipped)
-        for name, ids in self.sheets.items():
-            at = find_ids(self.pool.ids, ids)
-            found[name] = [r for r in at.tolist() if r >= 0 and open_[r]], len(ids)
-        return {name: left for name, left in found.items() if left[0]}
+
+@patch
+def waiting(self: LabelingFolder) -> dict:  # name -> (rows still to be answered, products)
+    "The sheets with products that nobody has answered or skipped; those that are gone are not"
+    found, open_ = {}, ~(self.pool.labeled | self.pool.skipped)
+    for name, ids in self.sheets.items():
+        at = find_ids(self.pool.ids, ids)
+        found[name] = [r for r in at.tolist() if r >= 0 and open_[r]], len(ids)
+    return {name: left for name, left in found.items() if left[0]}
 
 # %% ../../nbs/active/12_labeling.ipynb #42ba1c9f
 @patch
@@ -110,6 +150,12 @@ def _read_table(self: LabelingFolder, categories):
         tell(
             f'{len(apart):,} products were answered otherwise than the table says, such as '
             f'{pool.ids[apart[0]]}: the answers in the journal count'
+        )
+    gone = np.flatnonzero((table < 0) & pool.labeled).tolist()
+    if gone := [r for r in gone if pool.voices(r)[0].keys() <= {'start', 'table'}]:
+        tell(
+            f'{len(gone):,} labels that the table had are not there any more, such as that of '
+            f'{pool.ids[gone[0]]}; the journal keeps them (--label names the column)'
         )
 
 # %% ../../nbs/active/12_labeling.ipynb #b8c34da6
@@ -157,6 +203,7 @@ def take_in(
     is_export = file.suffix.lower() == '.json'
     read, more = (read_label_studio, {}) if is_export else (read_answers, dict(encoding=encoding))
     answers = read(file, self.pool, allow_new=allow_new, **more)
+    before = len(self.pool.disputed)
     written = answers.into(self.pool, by, allow_new)
     tell(answers)
     refused = self.folder / f'{file.stem}.refused.csv'
@@ -171,6 +218,25 @@ def take_in(
             f'that can be used. Remedy: {next(iter(answers.refused.remedy.mode()), fill)}'
         )
     tell(f'{written:,} new entries in {self.pool.journal.path}')
-    write_catalog(self.pool.take(self.pool.labeled), self.folder / 'labels.csv', images)
-    tell(f'all labels so far: {self.folder / "labels.csv"} (images in {images})')
+    if disputed := len(self.pool.disputed) - before:
+        tell(
+            f'{disputed:,} more products are answered in more than one way, and the first answer '
+            'counts; with --by NAME from the start, the latest of each person does'
+        )
+    self._write_labels(images)
     return written
+
+# %% ../../nbs/active/12_labeling.ipynb #2cd91c66
+@patch
+def _write_labels(self: LabelingFolder, images):
+    "All labels so far as a table that any command reads"
+    table, labels = self.pool.take(self.pool.labeled), self.folder / 'labels.csv'
+    try:
+        write_catalog(table, labels, images)
+    except ProdclfError:
+        if table.image.isna().all():
+            raise
+        images = os.path.commonpath([os.path.dirname(p) for p in table.image.dropna()])
+        write_catalog(table, labels, images)
+    where = f' (images in {images})' * int(table.image.notna().any())
+    self.tell(f'all labels so far: {labels}{where}')

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from ..core import ProdclfError, atomic_path, digest
 from ..data.dataset import ProductDataset
+from ..data.text import clean_text
 from ..data.tables import Rejected, read_rows, remedy, source_name, table_names
 from ..data.images import load_image
 from .pool import Pool, find_ids, name_key, nearest
@@ -111,6 +112,7 @@ class RawAnswer(NamedTuple):
     by: str = ''  # who
     note: str = ''  # a remark
     guesses: tuple = ()  # names that a number may stand for
+    title: str = ''  # of the product, where the file has it
 
 # %% ../../nbs/active/07_oracle.ipynb #3331fa8a
 class Answers(NamedTuple):
@@ -162,21 +164,62 @@ def _number(text: str) -> str:
     return found[1] if found else ''
 
 
-def _meant_ids(pool: Pool, ids: list) -> list:
-    "For each id that of the pool that is meant: the same, or the only one spelled nearly so"
-    ways = []
-    for id in ids:
-        bare, number = _bare(id), _number(_bare(id))
-        forms = [unicodedata.normalize(form, bare) for form in ('NFC', 'NFD')]
-        forms += [number.zfill(w) for w in range(len(number), 21) if number]
-        forms += [wrapped for f in (bare, *forms) for wrapped in (f'="{f}"', "'" + f)]
-        ways.append(dict.fromkeys([id, bare, *forms]))
-    there, meant, at = find_ids(pool.ids, [w for some in ways for w in some]) >= 0, [], 0
-    for id, some in zip(ids, ways):
-        known = [w for w, yes in zip(some, there[at : at + len(some)]) if yes]
-        at += len(some)
-        meant.append(known[0] if id in known or len(known) == 1 else None)
-    return meant
+def _spellings(id: str) -> list:
+    "What an id may have been before a spreadsheet or a file system changed it"
+    bare, number = _bare(id), _number(_bare(id))
+    forms = [unicodedata.normalize(form, bare) for form in ('NFC', 'NFD')]
+    forms += [number.zfill(w) for w in range(len(number), 21) if number]
+    forms += [wrapped for f in (bare, *forms) for wrapped in (f'="{f}"', "'" + f)]
+    return list(dict.fromkeys([id, bare, *forms]))
+
+
+def _choose_id(id: str, known: list, same: list):
+    "Which of the known spellings of an id is meant, or None; `same`: those of the title beside it"
+    bare = _bare(id)
+    if len(same) == 1 or len(known) == 1:
+        return (same if len(same) == 1 else known)[0]
+    if id in known and id != _number(id):  # a number may have lost its zeros
+        return id
+    return bare if bare in known and bare != id else None
+
+# %% ../../nbs/active/07_oracle.ipynb #6c791366
+def _meant_ids(pool: Pool, given: list) -> list:
+    "For each answer the id that is meant, or None, and why not and a remedy"
+    ways = [_spellings(r.id) for r in given]
+    at = find_ids(pool.ids, [w for some in ways for w in some])
+    rows, there, found = np.unique(at[at >= 0]), iter(at >= 0), []
+    has_titles = any(r.title for r in given)
+    held = pool.take(rows, ['title']).title.fillna('') if has_titles else [''] * len(rows)
+    title = dict(zip(pool.ids[rows], map(name_key, held)))
+    for r, some in zip(given, ways):
+        gone = [w in pool.gone or w in pool.known for w in some]  # or still there
+        known = [w for w, yes, past in zip(some, there, gone) if yes or past]
+        beside = name_key(_bare(r.title))
+        id = _choose_id(r.id, known, [w for w in known if beside and title.get(w) == beside])
+        here = id in title
+        why = () if here else _no_product(pool, id or r.id, [] if id else known)
+        found.append((id if here else None, here and title[id] != beside != '', *why))
+    doubtful = [r.title for r, (_, other, *_) in zip(given, found) if other]
+    moved = _titles_among(pool, doubtful)
+    why = 'stands beside the title of another product', (
+        'sort whole rows, so that each id stands beside its own title, as on the sheet that was '
+        'written; an empty title is not compared'
+    )
+    return [
+        (None, f'{r.id!r} {why[0]}', why[1]) if other and _bare(r.title) in moved else (id, *more)
+        for r, (id, other, *more) in zip(given, found)
+    ]
+
+
+def _titles_among(pool: Pool, titles: list) -> set:
+    "Those that are the title of some product"
+    import pyarrow as pa, pyarrow.compute as pc
+
+    if not titles:
+        return set()
+    held = pool.dataset.column('title')
+    wanted = pa.array([*map(_bare, titles)], held.type)
+    return {*held.filter(pc.is_in(held, value_set=wanted)).to_pylist()}
 
 # %% ../../nbs/active/07_oracle.ipynb #7c4dc58c
 class CategoryMatcher:
@@ -223,15 +266,15 @@ def _meant(
     allow_new: bool = False,  # another name is taken as it is
 ) -> tuple:
     "The category that a cell means and '', '', or None, the reason why none is, and a remedy"
-    text = ' '.join(_bare(raw.text).split())
+    text = clean_text(_bare(raw.text))
     found = sorted(names.candidates(text, raw.guesses))
     if len(found) == 1:
         return found[0], '', ''
     if found:
         remedy = f'the whole name, such as ="{found[0]}", which no spreadsheet changes'
         return None, f'{text!r} may be {" or ".join(map(repr, found))}', remedy
-    if allow_new and not _number(text):
-        return unicodedata.normalize('NFC', text), '', ''
+    if allow_new and text and not _number(text) and '\n' not in raw.text:
+        return text, '', ''
     remedy = 'write the name of a category'
     remedy += ' or the number of a guess' * bool(raw.guesses)
     remedy += '; --allow-new (allow_new=True) takes a new name in' * (not _number(text))
@@ -247,16 +290,11 @@ def judge(
 ) -> Answers:
     "Sort what came back into answers, skips, blanks, repetitions and refusals"
     names, given = CategoryMatcher(pool.codes), [r for r in raw if r.text != '']
-    good, bad, repeated, split = (
-        {},
-        [*unread],
-        0,
-        set(),
-    )  # good: (product, person) -> row of the table
-    for r, id in zip(given, _meant_ids(pool, [r.id for r in given])):
+    good, bad, repeated, split = {}, [*unread], 0, set()  # good: (product, person) -> its row
+    for r, (id, *problem) in zip(given, _meant_ids(pool, given)):
         label, why, remedy = (None, '', '') if r.text is None else _meant(names, r, allow_new)
         if id is None:
-            why, remedy = _no_product(pool, r.id)
+            why, remedy = problem
         before = good.get((id, r.by))
         if why:
             bad.append((r.row, r.id, r.text, why, remedy))
@@ -277,11 +315,14 @@ def judge(
     return Answers(table, refused, len(raw) - len(given), repeated, source)
 
 # %% ../../nbs/active/07_oracle.ipynb #83d06735
-def _no_product(pool: Pool, id: str) -> tuple:
-    "Why an id is nobody's, and what to do about it"
+def _no_product(pool: Pool, id: str, known: list) -> tuple:
+    "Why an id is nobody's, and what to do about it; `known`: those that it may be"
+    if known:
+        remedy = f'the whole id, such as ="{known[0]}", which no spreadsheet changes'
+        return f'{id!r} may be {" or ".join(map(repr, known))}', remedy
     if id in pool.gone or id in pool.known:
         return f'product {id!r} is not in the catalog any more', 'leave the row out'
-    if re.fullmatch(r'[0-9][.,][0-9]*E\+?[0-9]+', id):
+    if re.fullmatch(r'[0-9][.,][0-9]*[Ee]\+?[0-9]+', id):
         remedy = 'format the column of ids as text in the sheet that was written, and answer there'
         return f'a spreadsheet has rounded the id {id!r}', remedy
     return f'no product {id!r} in this pool', 'the id as on the sheet that was written'
@@ -331,7 +372,7 @@ def read_answers(
         if not refused:
             break
     if found is None:
-        raise error
+        raise ProdclfError(str(error).replace(' --encoding', ' --answers-encoding'))
     _, raw, source, bad = found
     return judge(raw, pool, source, allow_new, bad)
 
@@ -339,17 +380,21 @@ def read_answers(
 def _sheet(path, pool: Pool, encoding: str) -> tuple:
     "The rows of a sheet as `RawAnswer`, and those that cannot be read, as `judge` wants them"
     name, found = source_name(path), table_names(path, encoding)
-    columns = {str(c).strip().lower(): c for c in found}
-    for c, other in dict(id='product_id', label='category').items():  # as Label Studio calls them
+    names = [str(c).strip().lower() for c in found]
+    columns = dict(zip(names, found))
+    # as Label Studio calls them
+    for c, other in dict(id='product_id', label='category', by='annotator').items():
         if other in columns and (c == 'id' or c not in columns):
             columns[c] = columns[other]
-        if c not in columns:
+        elif names.count(c) > 1:
+            raise ProdclfError(f'{name}: several columns {c!r}. Remedy: leave one of them')
+        if c not in columns and c != 'by':
             raise ProdclfError(
                 f'{name}: no column {c!r}{nearest(c, columns)}; the columns are '
                 f'{", ".join(map(str, found))}. Remedy: give the column its name back'
             )
     guessed = [f'guess_{j}' for j in range(1, 10) if f'guess_{j}' in columns]
-    wanted = [c for c in ['id', 'label', 'by', 'note', *guessed] if c in columns]
+    wanted = [c for c in ['id', 'label', 'by', 'note', 'title', *guessed] if c in columns]
     skip, raw, bad = 'skip' not in map(str.lower, pool.classes), [], []
     for number, given in read_rows(path, encoding, [columns[c] for c in wanted]):
         if isinstance(given, Rejected):
@@ -360,7 +405,8 @@ def _sheet(path, pool: Pool, encoding: str) -> tuple:
         cell = {c: '' if v is None or v != v else str(v).strip() for c, v in cell.items()}
         text = None if skip and cell['label'].lower() == 'skip' else cell['label']
         who = cell.get('by', ''), cell.get('note', '')
-        raw.append(RawAnswer(number, cell['id'], text, *who, tuple(cell[g] for g in guessed)))
+        shown = tuple(cell[g] for g in guessed), cell.get('title', '')
+        raw.append(RawAnswer(number, cell['id'], text, *who, *shown))
     return raw, bad
 
 # %% ../../nbs/active/07_oracle.ipynb #0c0e08bc
@@ -439,37 +485,46 @@ def _guess(id: str, name: str, p: float) -> dict:
 
 # %% ../../nbs/active/07_oracle.ipynb #177f17fa
 def read_label_studio(
-    path,  # JSON export
+    path,  # JSON export, whole or JSON-MIN
     pool: Pool,  # that asked
     names: dict = None,  # number or e-mail address of a person -> name
     allow_new: bool = False,  # accept names that are no category yet
 ) -> Answers:
     "The answers in an export of Label Studio; raises when it is not one"
-    path = Path(path)
-    usual = 'export as "JSON" (not JSON-MIN, not CSV) a project made by write_label_studio'
+    path, matcher, raw = Path(path), CategoryMatcher(pool.codes), []
 
-    def refuse(why, remedy=usual):
+    def refuse(why, remedy='export as "JSON" a project made by write_label_studio'):
         return ProdclfError(f'{path.name}: {why}. Remedy: {remedy}')
 
+    tasks = _tasks(path, refuse)
+    if tasks and not any('data' in t for t in tasks):  # JSON-MIN: a table
+        return read_answers(path, pool, allow_new)
+    try:
+        control = _control(tasks, matcher, refuse)
+        for row, t in enumerate(tasks, 1):
+            if 'product_id' not in t['data']:
+                raise refuse(f'task {row} has no product_id')
+            about = dict(row=row, id=str(t['data']['product_id']), title=t['data'].get('title', ''))
+            heard = [_annotation(a, control, names or {}, matcher) for a in t['annotations']]
+            answered = {by for text, by in heard if text}  # who skips first may answer later
+            heard = [h for h in heard if h[0] is not None or h[1] not in answered] or [('', '')]
+            raw += [RawAnswer(text=text, by=by, **about) for text, by in heard]
+    except (AttributeError, KeyError, TypeError) as e:
+        raise refuse(f'not a list of annotated tasks ({e})') from None
+    return judge(raw, pool, path.name, allow_new)
+
+
+def _tasks(path: Path, refuse) -> list:
+    "What an export lists; raises where it is no list"
     try:
         tasks = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise ProdclfError(f'{path}: no such file. Remedy: check the path') from None
     except (ValueError, RecursionError) as e:
         raise refuse(f'not JSON ({e})') from None
-    kinds = dict(annotations=list, data=dict)
-    if not isinstance(tasks, list) or not all(
-        isinstance(t, dict) and all(isinstance(t.get(k), v) for k, v in kinds.items())
-        for t in tasks
-    ):
+    if not isinstance(tasks, list) or not all(isinstance(t, dict) for t in tasks):
         raise refuse('not a list of annotated tasks')
-    control, raw = _control(tasks, CategoryMatcher(pool.codes), refuse), []
-    for row, t in enumerate(tasks, 1):
-        if 'product_id' not in t['data']:
-            raise refuse(f'task {row} has no product_id')
-        heard = [_annotation(a, control, names or {}) for a in t['annotations']] or [('',)]
-        raw += [RawAnswer(row, str(t['data']['product_id']), *h) for h in heard]
-    return judge(raw, pool, path.name, allow_new)
+    return tasks
 
 # %% ../../nbs/active/07_oracle.ipynb #6862321e
 def _picked(a: dict) -> dict:
@@ -502,11 +557,16 @@ def _control(tasks: list, names: CategoryMatcher, refuse) -> str:
         'call the control of the categories "category" in the labeling setup, then export again',
     )
 
-
-def _annotation(a: dict, control: str, names: dict) -> tuple:
+# %% ../../nbs/active/07_oracle.ipynb #3d6e98bb
+def _annotation(a: dict, control: str, names: dict, matcher: CategoryMatcher) -> tuple:
     "What one person answered ('' for nothing, None for a skip), and who it was"
     who = a.get('completed_by')
     keys = [who.get('email'), who.get('id')] if isinstance(who, dict) else [who]
     known = [names[k] for k in keys if k in names] + [k for k in keys if k not in (None, '')]
     by = str(known[0]) if known else ''
-    return None if a.get('was_cancelled') else ' + '.join(_picked(a).get(control) or ()), by
+    picked = _picked(a)  # a control that was renamed on the way has another name in some tasks
+    other = [t for found in picked.values() for t in found or () if matcher.candidates(t)]
+    texts = picked.get(control) or other
+    if len(texts) > 1:
+        texts = [t.rpartition(' > ')[2] for t in texts]
+    return None if a.get('was_cancelled') else ' +\n'.join(texts), by

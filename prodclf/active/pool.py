@@ -525,7 +525,10 @@ def _compare(self: Pool, about: dict, edited: bool):
     "Note which products are gone or edited; raise where ids stand for other products"
     at = find_ids(self.ids, self.known)
     if (at < 0).all() and not self.history.keys() - {-1} and (len(at) or self.gone):
-        raise self._other(about, 'the table it was started with, or another --out')
+        asked = min({*self.known, *self.gone})
+        how = '--id none' if asked.startswith('p-') else '--id COLUMN'
+        remedy = f'the table it was started with, ids such as {asked!r} ({how}), or another --out'
+        raise self._other(about, remedy)
     there = self.contents(np.sort(at[at >= 0]))
     other = {id: key for id, key in there.items() if key != self.known[id]}
     if other and not edited:
@@ -574,8 +577,8 @@ def open(
         about = next((e.about for e in reversed(found) if e and e.about), None)
         if about is None or not found[0]:
             raise ProdclfError(
-                f'{j.name}: the first line does not say what it belongs to. Remedy: Pool.start '
-                'begins a new journal'
+                f'{j.name}: the first line does not say what it belongs to. Remedy: put the whole '
+                'file back; another --out (Pool.start) begins a new journal'
             )
         other = about.get('ids') != pool.fingerprint
         if other and not changed:

@@ -191,7 +191,7 @@ _next = dict(
     seed=(int, 0, 'the same seed gives the same result'),
 )
 _list = (
-    'a text file with a category a line, where the table has few or none',
+    'a text file with a category a line, or a table with a column category',
     dict(exists=True, dir_okay=False),
 )
 _about = dict(
@@ -200,6 +200,9 @@ _about = dict(
 )
 
 # %% ../../nbs/cli/04_label.ipynb #5dbd66ed
+_pool = 'folder of the pool: journal, sheets, labels so far'
+
+
 @app.command('label')
 @takes_columns
 @takes('encoders', **_encoders)
@@ -209,7 +212,7 @@ _about = dict(
 @takes('answers', **_answers)
 def _label(
     data: Data,
-    out: Annotated[Path, option('--out', 'folder of the pool: journal, sheets, labels so far')],
+    out: Annotated[Path, option('--out', _pool, file_okay=False)],
     columns: dict,
     pool: dict,
     answers: dict,
@@ -222,20 +225,35 @@ def _label(
     from prodclf.active.labeling import LabelingFolder, read_categories
     from prodclf.active.loop import QueryConfig
 
+    for name in ('by', 'allow_new') if answers['file'] is None else ():
+        refuse(answers[name], option_name(name), 'goes with --answers FILE')
     config = QueryConfig(n=sheet['n'], seed=sheet['seed'], **query)
     dataset, images = _to_label(data, columns)
     names = pool['categories'] and read_categories(pool['categories'], answers['encoding'])
     work = LabelingFolder(out, dataset, names or (), say, pool['edited'])
     if answers['file'] is not None:
         work.take_in(images=images, **answers)
+    _write_next(work, data, dataset, encoders, config, sheet, answers['file'] is not None)
+    say(work.pool)
+
+# %% ../../nbs/cli/04_label.ipynb #52faeeff
+def _write_next(work, data, dataset, encoders, config, sheet, answered: bool):
+    "Write the next sheet, unless others are out; `answered`: that nothing is left is no error"
+    from prodclf.core import ProdclfError
+
     waiting = work.waiting()
     if waiting and not sheet['another']:
         for name, (rows, total) in waiting.items():
             say(f'{name}: {len(rows):,} of {total:,} products are still to be answered')
     elif config.n:
-        work.pool.askable()  # raises before anything is encoded
-        work.write_next(embedded(data, dataset, **encoders), config, sheet['format'])
-    say(work.pool)
+        try:
+            work.pool.askable()  # raises before anything is encoded
+        except ProdclfError as e:
+            if not answered:
+                raise
+            say(e)
+        else:
+            work.write_next(embedded(data, dataset, **encoders), config, sheet['format'])
 
 # %% ../../nbs/cli/04_label.ipynb #0c433362
 def _to_label(data: Path, columns: dict):

@@ -311,8 +311,12 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     with clock('loading'):
         predictor = load_model(model)
     with clock('reading'):
-        dataset = open_data(data, _as_trained(predictor, data, *category_options) | columns)
+        columns = _as_trained(predictor, data, *category_options) | columns
+        if columns.get('merge_categories'):
+            columns['merge_categories'] = list(predictor.classes)  # under the names that it knows
+        dataset = open_data(data, columns)
     say(f'measuring {dataset!r}')
+    _note_spellings(predictor.classes, dataset.classes())
     with clock('measuring'):
         e = evaluate_model(predictor, dataset, seed=seed)
     codes = dataset.codes(predictor.classes)
@@ -324,17 +328,32 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     ).items():
         axes.figure.savefig(out / f'{name}.png', dpi=120, bbox_inches='tight')
 
-
+# %% ../../nbs/cli/05_main.ipynb #286503d7
 def _as_trained(predictor, data, *more) -> dict:
     "How the training table was read; nothing where DATA has its columns already"
     from prodclf.data.dataset import is_prepared
 
     if is_prepared(data) or str(data) == 'embedded':
         return {}
-    found = {k: v for k, v in predictor.columns.items() if k in ('title', 'text', 'image', *more)}
-    if 'merge_categories' in found:
-        found['merge_categories'] = list(predictor.classes)  # under the names that it knows
-    return found
+    return {k: v for k, v in predictor.columns.items() if k in ('title', 'text', 'image', *more)}
+
+
+def _note_spellings(known: list, found: list):
+    """Say which of the categories that were found are known under another spelling; raises where
+    all are"""
+    from prodclf.core import ProdclfError
+    from prodclf.data.tables import category_key
+
+    names = {category_key(c): c for c in known}
+    if not (twins := [c for c in found if c != names.get(category_key(c), c)]):
+        return
+    note = (
+        f'{len(twins):,} categories are spelled otherwise than in the model, such as {twins[0]!r} '
+        f'for {names[category_key(twins[0])]!r}'
+    )
+    if not {*known} & {*found}:
+        raise ProdclfError(f'{note}. Remedy: --merge-categories joins them')
+    say(f'  note: {note}; --merge-categories joins them')
 
 # %% ../../nbs/cli/05_main.ipynb #aeccd416
 _TopK = Annotated[int, option('--top-k', 'categories per product', min=1)]
@@ -349,14 +368,33 @@ _MinConfidence = Annotated[
 ]
 _ChunkRows = Annotated[int, option('--chunk-rows', 'rows in memory at a time', min=1)]
 _of_no_use = ('label', 'group', 'path', 'split')  # whether a cell there is odd, too
+_predictions = 'CSV file to write: id, rank, category, probability'
 
 # %% ../../nbs/cli/05_main.ipynb #753358e1
+def _write_predictions(readings, predict, out: Path, refused: Path) -> tuple:
+    "Write predictions and refused rows; how many of both there are, and all notes"
+    from prodclf.core import atomic_path
+
+    rows, found, reasons, counts, notes = 0, Counter(), Counter(), Counter(), []
+    with atomic_path(out) as part, atomic_path(refused) as bad:
+        for reading in readings:
+            form = dict(mode='a', header=rows == 0, index=False)
+            predict(reading.products).to_csv(part, float_format='%.6f', **form)
+            reading.quarantine.to_csv(bad, **form)
+            rows += reading.rows
+            found.update(products=len(reading.products), images=reading.products.image.count())
+            reasons.update(reading.reasons.to_dict())
+            counts.update(reading.counts)
+            notes += reading.notes
+    return rows, found, reasons, notes + [f'{n:,} {what}' for what, n in counts.items() if n]
+
+# %% ../../nbs/cli/05_main.ipynb #b5c9ae08
 @app.command()
 @functools.partial(takes_columns, without=('language', *_of_no_use, *category_options))
 def predict(
     model: Model,
     data: Data,
-    out: Annotated[Path, option('--out', 'CSV file to write: id, rank, category, probability')],
+    out: Annotated[Path, option('--out', _predictions, dir_okay=False)],
     columns: dict,
     top_k: _TopK = 1,
     min_confidence: _MinConfidence = None,
@@ -364,33 +402,31 @@ def predict(
 ):
     "Predict categories for any number of products"
     quiet_libraries()
-    from prodclf.core import Clock, atomic_path
+    from prodclf.core import Clock
 
     clock = Clock()
     from prodclf.data.catalog import iter_catalog, none_left
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
-    predictor = load_model(model)
+    refuse(out.resolve() == data.resolve(), '--out', f'{out} is what is read; name another file')
+    predictor, refused = load_model(model), out.with_suffix('.quarantine.csv')
     columns = _as_trained(predictor, data) | dict.fromkeys(_of_no_use, 'none') | columns
-    reasons = Counter()
-    refused, rows, used = out.with_suffix('.quarantine.csv'), 0, 0
-    with atomic_path(out) as part, atomic_path(refused) as bad:
-        for reading in iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns):
-            form = dict(mode='a', header=rows == 0, index=False)
-            table = predictor.predict(reading.products, top_k, min_confidence=min_confidence)
-            table.to_csv(part, float_format='%.6f', **form)
-            reading.quarantine.to_csv(bad, **form)
-            rows, used = rows + reading.rows, used + len(reading.products)
-            reasons.update(reading.reasons.to_dict())
-    if not used:
+    readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
+    ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
+    rows, found, reasons, notes = _write_predictions(readings, ask, out, refused)
+    if not (used := found['products']):
         out.unlink()
         raise none_left(f'{data.name} ({refused})', rows, reasons)
     if used == rows:
         refused.unlink()
+    if not found['images'] and any(e.view == 'image' for e in predictor.encoders.values()):
+        notes.append('no product has an image, and the model knows images; --image NAME names them')
     say(
         f'{rows:,} rows = {used:,} predicted + {rows - used:,} refused; {clock.total:.1f} s\n'
-        f'predictions: {out}' + f'\nthe refused rows and their reasons: {refused}' * (used < rows)
+        + ''.join(f'  note: {n}\n' for n in notes)
+        + f'predictions: {out}'
+        + f'\nthe refused rows and their reasons: {refused}' * (used < rows)
     )
 
 # %% ../../nbs/cli/05_main.ipynb #dba0ed1d
@@ -404,15 +440,13 @@ def main():
     try:
         app(prog_name='prodclf')
     except Exception as e:
-        known, what = sys.modules.get('prodclf.core'), ' '.join(str(e).split())
-        if isinstance(e, OSError) and e.filename:
-            what = (
-                f'{e.filename}: {e.strerror}. Remedy: check the path, its permissions and the disk'
-            )
+        known, message = sys.modules.get('prodclf.core'), ' '.join(str(e).split())
+        if isinstance(e, (FileExistsError, NotADirectoryError, PermissionError)):
+            message = f'{e.filename}: {e.strerror}. Remedy: check the path, or another --out'
         elif known is None or not isinstance(e, known.ProdclfError):
             raise
         # by every process of torchrun: the first may be the one that is gone
-        print(f'prodclf: {what}', file=sys.stderr, flush=True)
+        print(f'prodclf: {message}', file=sys.stderr, flush=True)
         sys.exit(1)
 
 

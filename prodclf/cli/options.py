@@ -7,7 +7,7 @@ __all__ = ['category_options', 'default_of', 'option', 'given', 'one_of', 'refus
            'say', 'quiet_libraries', 'open_data', 'write_metrics', 'show_results']
 
 # %% ../../nbs/cli/01_options.ipynb #46b77403
-import ast, functools, inspect, os, re, sys
+import ast, functools, inspect, os, re, shlex, sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -87,8 +87,7 @@ _data = "a file (CSV, Parquet, JSON Lines), its folder, a prepared folder, or 'e
 _model = 'a folder that `prodclf train` or `prodclf demo` wrote'
 Data = Annotated[Path, typer.Argument(metavar='DATA', help=_data)]
 Model = Annotated[Path, typer.Argument(metavar='MODEL', help=_model)]
-_out = 'folder to write to; created when missing'
-Out = Annotated[Path, option('--out', _out, file_okay=False)]
+Out = Annotated[Path, option('--out', 'folder to write to; created when missing', file_okay=False)]
 Seed = Annotated[int, option('--seed', 'the same seed gives the same result')]
 _config = 'train.classifier.TrainConfig'
 MinPerClass = Annotated[
@@ -281,9 +280,15 @@ def open_data(
         from prodclf.sample.shop import sample_catalog
 
         return ProductDataset(sample_catalog())
+    from prodclf.core import ProdclfError
     from prodclf.data.prepare import open_products
 
-    return open_products(data, **columns or {})
+    try:
+        return open_products(data, **columns or {})
+    except ProdclfError as e:
+        known = is_prepared(data) or not data.exists()
+        see = '' if known else f'. See how it is read: prodclf check {shlex.quote(str(data))}'
+        raise ProdclfError(f'{e}{see}') from e
 
 # %% ../../nbs/cli/01_options.ipynb #6c3117b9
 def account(

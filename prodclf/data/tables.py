@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['quarantine_columns', 'product_columns', 'is_rounded', 'table_kind', 'table_files', 'source_name', 'remedy',
            'quarantine_frame', 'open_table', 'describe_table', 'table_names', 'read_rows', 'Columns', 'choose_columns',
-           'columns_by_content', 'content_id', 'category_key', 'CategoryReader', 'category_notes']
+           'columns_by_content', 'category_key', 'CategoryReader', 'category_notes']
 
 # %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
 import csv, difflib, re, shlex, unicodedata, zipfile
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 import pandas as pd
-from ..core import ProdclfError, digest
+from ..core import ProdclfError
 from prodclf.data.text import (
     Rejected,
     cell_text,
@@ -154,6 +154,7 @@ def table_files(
                 + (f'; did you mean {close[0]}?' if close else '')
             )
         found = _parts(source)
+        inner = [p for p in sorted(source.iterdir()) if not found and p.is_dir() and _parts(p)]
         there = ', '.join(sorted(p.name for p in source.iterdir())[:8]) or 'nothing'
     except OSError as e:
         raise ProdclfError(
@@ -164,10 +165,11 @@ def table_files(
     found = [f for f in found if f.suffix.lower() == '.parquet'] or found
     if named or (found and _is_one_table(found)):
         return named[:1] or found
+    mend = 'name the file itself, or number the parts of one table: part-0.csv, part-1.csv'
+    mend = f'name the folder of the table, {inner[0]}' if inner else mend
     raise ProdclfError(
         f'{source}: {"more than one table" if found else "no products.csv or other table"} in this '
-        f'folder; it holds {there}. Remedy: name the file itself, or number the parts of one '
-        'table: part-0.csv, part-1.csv'
+        f'folder; it holds {there}. Remedy: {mend}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #26475494
@@ -341,8 +343,10 @@ class Columns(NamedTuple):
         )
 
 # %% ../../nbs/data/03_tables.ipynb #c3e3a6b6
-def _shown(names: list) -> str:
-    return ', '.join([*(str(n)[:60] for n in names[:40]), *['…'] * (len(names) > 40)])
+def _listed_names(names: list, most: int = 24) -> str:
+    "The names of columns for a message, not all of two hundred"
+    more = f' and {len(names) - most} more' * (len(names) > most)
+    return ', '.join(str(n)[:60] for n in names[:most]) + more
 
 
 def _find_column(
@@ -363,13 +367,12 @@ def _find_column(
     whole = [n for n in names if ',' in str(n) and str(wanted) in map(str.strip, str(n).split(','))]
     close = f'"{whole[0]}"' if whole and role == 'text' else close
     raise ProdclfError(
-        f'{source}: no column {wanted!r} (for --{role}); the columns are {_shown(names)}. '
-        f'Remedy: --{role} {shlex.quote(close)}'
+        f'{source}: no column {wanted!r} (for --{role}); the columns are '
+        f'{_listed_names(names)}. Remedy: --{role} {shlex.quote(close)}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #4604a3d9
 _category_like = re.compile('at[eé]gor|warengruppe|type|class|kind|department|label|tags', re.I)
-_no_name = re.compile(r'(\b|_)(ids?|codes?|numbers?)$', re.I)
 _also = dict(label=['category'], path=['category_path'])
 _titles = ['title', 'name', 'product_name', 'item_name', 'product_title', 'productdisplayname']
 _texts = ['description', 'text', 'body', 'item_description', 'product_description']
@@ -384,9 +387,19 @@ def _names_in(option, names) -> list:
     return [c.strip() for c in next(csv.reader([' '.join(option.split())], skipinitialspace=True))]
 
 # %% ../../nbs/data/03_tables.ipynb #34ad8e15
-def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns:
+def _likely_label(names: list, rows) -> str:
+    "The column that is most like one of categories by its name, and is not empty; or NAME"
+
+    def doubts(name):
+        is_empty = not any(cell_text(r.get(name)) for r in rows)
+        return is_empty, not re.search(r'at[eé]gor(?!.*(id|code|number)s?$)', name, re.I)
+
+    return str(min(filter(_category_like.search, map(str, names)), key=doubts, default='NAME'))
+
+
+def _check_columns(c: Columns, names: list, source, need_label: bool, rows) -> Columns:
     "The columns; raises where nothing can be read, or learned, or a name stands for two"
-    there = _shown(names)
+    there = _listed_names(names)
     if not c.text and not c.image or {'data', 'annotations'} <= set(names):
         mend = '--text NAME or --image NAME; where line 1 is a product, write names above it'
         if len(names) == 1:
@@ -398,11 +411,9 @@ def _check_columns(c: Columns, names: list, source, need_label: bool) -> Columns
             f'{there}. Remedy: {mend}'
         )
     if need_label and not c.label:
-        likely = [str(n) for n in names if _category_like.search(str(n))]
-        likely.sort(key=lambda n: (bool(_no_name.search(n)), not re.search('at[eé]gor', n, re.I)))
         raise ProdclfError(
             f"{source}: no column 'label' or 'category'; the columns are {there}. Remedy: --label "
-            + shlex.quote([*likely, 'NAME'][0])
+            + shlex.quote(_likely_label(names, rows))
         )
     twice = [n for n in c.used if list(names).count(n) > 1]
     if twice:
@@ -417,6 +428,7 @@ def choose_columns(
     names: list,  # the columns of the source
     source='the table',  # what messages call it
     need_label: bool = True,  # raise when there is no column of labels
+    rows=(),  # some of the rows, as dictionaries: no remedy names a column that is empty
     # title, text, image, label, path, group, id, split: a name (text: several), 'none', or None for
     # the default
     **roles,
@@ -443,13 +455,12 @@ def choose_columns(
         tuple(dict.fromkeys(text)),
         **{r: pick(r, r, *_also.get(r, ())) for r in Columns._fields[2:]},
     )
-    return _check_columns(found, names, source, need_label)
+    return _check_columns(found, names, source, need_label, rows)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
-_id_names = (
-    'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'.split()
-)
-_id_names += 'offer_id article_id product_sku variant_sku item_sku seller_sku item_number'.split()
+_id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle'.split()
+_id_names += 'code offer_id article_id product_sku variant_sku item_sku seller_sku'.split()
+_id_names += ['item_number']
 is_rounded = re.compile(r'\d([.,]\d+)?E\+\d+').fullmatch  # a number that a spreadsheet has cut
 
 
@@ -480,18 +491,6 @@ def columns_by_content(
     some = ', '.join(repr(w[:40]) for w in list(words)[:3])
     note = f'the column {columns.split!r} holds {some} and no train, valid or test: it is no split'
     return columns._replace(split=None), [*notes, note]
-
-# %% ../../nbs/data/03_tables.ipynb #67c79616
-def content_id(
-    texts,  # cells of a product, strings or None
-    image=None,  # the cell of its image: a name, an address, bytes, or an object with these
-) -> str:
-    "A name made of what a product holds, for one that has no id"
-    if isinstance(image, dict):
-        image = image.get('path') or image.get('bytes')
-    if not isinstance(image, (bytes, bytearray, memoryview)):
-        image = cell_text(image)
-    return 'p-' + digest(*texts, image, size=8)  # the letter keeps it a text in a spreadsheet
 
 # %% ../../nbs/data/03_tables.ipynb #1d1fd177
 _doubtful = frozenset('na n/a n.a. - -- — . ? none unknown undefined uncategorized misc'.split())

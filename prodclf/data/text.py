@@ -463,17 +463,23 @@ def name_hits(fields: list) -> int:
     return len(_usual_names & {str(f).strip().lower() for f in fields})
 
 
+def _program_names(rows: list) -> int:
+    "Which of the first records alone holds names that a program gives to columns, or 0"
+    found, wide = [], max(map(_filled, rows))
+    for k, cells in enumerate(rows[:9]):
+        cells = [str(c).strip() for c in cells[: _filled(cells)]]
+        distinct = 4 < len(cells) == wide == len(set(cells))
+        if distinct and all(map(str.isidentifier, cells)):
+            found += [k] * (2 * sum('_' in c for c in cells) > wide)
+    return found[0] if len(found) == 1 else 0
+
+
 def header_at(
     rows: list,  # the first records of a table, as lists
 ) -> int:
     "Which of the records names the columns: there may be lines above it that are no row"
-    k = _header_at(rows)
-    codes = [str(c) for c in rows[k + 1] if c] if 0 < k < len(rows) - 1 else []
-    spelled = all(map(re.compile(r'[a-z][\w#.\[\]=-]*').fullmatch, codes))
-    return k + (spelled and len(codes) > 2 * sum('_' not in c for c in codes))
-
-
-def _header_at(rows: list) -> int:
+    if k := _program_names(rows):
+        return k
     hits, filled = list(map(name_hits, rows)), list(map(_filled, rows))
     sure = (k for k, n in enumerate(hits) if n > 1 and filled[k] > max([0, *filled[:k]]))
     if hits[0] != 1 and (k := next(sure, None)) is not None:
@@ -497,7 +503,8 @@ def _score(lines: list, delimiter: str) -> tuple:
     width, below = _filled(rows[k]), [n for r in rows[k + 1 :] if (n := _filled(r))]
     alike = [1 if n == width else 0.5 * (1 < n < width) for n in below]
     share = sum(alike) / len(alike) if alike and width > 1 else 0
-    return (name_hits(rows[k]) if width > 1 else 0, share, width), k and ends[k - 1]
+    hits = name_hits(rows[k]) + width * bool(_program_names(rows))
+    return (hits if width > 1 else 0, share, width), k and ends[k - 1]
 
 
 def _is_bare(lines: list, delimiter: str, width: int) -> bool:

@@ -193,7 +193,7 @@ _mine = None
 def _begin(devices, *args):
     "Set up a worker of the pool; they are numbered, and take the devices in turn"
     global _mine
-    number = int(current_process().name.rpartition('-')[2])
+    number = int(current_process().name.replace(':', '-').rpartition('-')[2])
     _mine = _Worker(*args, devices[number % len(devices)])
 
 
@@ -294,6 +294,23 @@ def _on_cluster(plan, args, jobs, encoder, device, shared):
             yield found, np.array(has)
             at += 1
 
+# %% ../../nbs/encoders/08_embeddings.ipynb #a1c697ee
+def _lacking(store: VectorStore, distinct, first, size: int) -> tuple:
+    "(U,) rows of the store, -1 where it lacks a content; blocks of the contents that it lacks"
+    at = store.find(distinct)
+    todo = np.flatnonzero((at < 0) & (distinct != b''))
+    todo = todo[np.argsort(first[todo])]
+    return at, [todo[i : i + size] for i in range(0, len(todo), size)]
+
+
+def _is_first_here(stack: ExitStack, folder) -> bool:
+    "Whether no other process fills this store; holds a lock until the stack is left"
+    try:
+        stack.enter_context(FileLock(folder / 'fill.lock', timeout=0))
+    except Timeout:
+        return False
+    return True
+
 # %% ../../nbs/encoders/08_embeddings.ipynb #ebe4a987
 def _fill(
     store: VectorStore,
@@ -305,10 +322,8 @@ def _fill(
     "Encode what the store lacks"
     begin = time.perf_counter()
     distinct, first, inverse = contents
-    at = store.find(distinct)
-    hits, todo = int((at[inverse] >= 0).sum()), np.flatnonzero((at < 0) & (distinct != b''))
-    todo = todo[np.argsort(first[todo])]
-    blocks = [todo[i : i + size] for i in range(0, len(todo), size)]
+    at, blocks = _lacking(store, distinct, first, size)
+    hits, todo = int((at[inverse] >= 0).sum()), sum(map(len, blocks))
     encoded, given, kept, flushed = 0, deque(), [], time.monotonic()
 
     def jobs():
@@ -326,11 +341,8 @@ def _fill(
             at[some] = store.append(distinct[some], np.concatenate([k[1] for k in kept]))
             kept.clear()
 
-    lock = FileLock(store.folder / 'fill.lock', timeout=0)
-    with ExitStack() as stack, progress(None, len(todo), text, ' products') as bar:
-        try:
-            stack.enter_context(lock)
-        except Timeout:
+    with ExitStack() as stack, progress(None, todo, text, ' products') as bar:
+        if not _is_first_here(stack, store.folder):
             blocks.reverse()
         for found, has in run(jobs(), len(blocks)):
             kept.append((given.popleft()[has], found[has]))
@@ -340,8 +352,7 @@ def _fill(
                 flush()
                 flushed = time.monotonic()
         flush()
-    at = at[inverse]
-    seconds = time.perf_counter() - begin
+    at, seconds = at[inverse], time.perf_counter() - begin
     return at, EncodeStats(len(at), int((at < 0).sum()), hits, encoded, seconds)
 
 # %% ../../nbs/encoders/08_embeddings.ipynb #03f44d0b

@@ -166,6 +166,18 @@ def check_model_folder(
     return [folder / f for f in files]
 
 # %% ../../nbs/encoders/01_weights.ipynb #4518b41a
+_hub_files = [
+    'config.json',
+    'tokenizer*',
+    'vocab*',
+    'merges.txt',
+    '*.model',
+    'special_tokens_map.json',
+    'model*.safetensors*',
+    '1_Pooling/config.json',
+]
+
+# %% ../../nbs/encoders/01_weights.ipynb #3abc0fb9
 def hub_folder(
     name: str,  # such as 'distilbert-base-uncased' or 'timm/resnet18.a1_in1k'
     # what to do where it cannot be had
@@ -181,18 +193,8 @@ def hub_folder(
         RepositoryNotFoundError,
     )
 
-    wanted = [
-        'config.json',
-        'tokenizer*',
-        'vocab*',
-        'merges.txt',
-        '*.model',
-        'special_tokens_map.json',
-        'model*.safetensors*',
-        '1_Pooling/config.json',
-    ]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=5))
+        return Path(snapshot_download(name, allow_patterns=_hub_files, etag_timeout=5))
     except RepositoryNotFoundError:
         raise ProdclfError(
             f"the Hugging Face hub has no model {name!r} that is open to you. Remedy: correct the "

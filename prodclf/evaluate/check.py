@@ -15,8 +15,9 @@ import numpy as np, pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..core import ProdclfError, atomic_path, rng
-from ..data.catalog import join_readings, read_blocks
-from ..data.dataset import is_prepared
+from ..data.catalog import drop_images, join_readings, read_blocks
+from ..data.dataset import ProductDataset, is_prepared
+from ..data.images import is_address
 from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
@@ -112,7 +113,10 @@ def _measure(found: CatalogCheck, dataset):
     found.sizes = pd.Series(dataset.labels, dtype='int64').sort_values(ascending=False)
     if manifest.get('quarantined'):
         found.refused = _by_reason(pd.read_parquet(dataset.folder / 'quarantine.parquet'))
-    found.images = sum(int(p.pictures) for p in getattr(dataset, 'parts', ()))
+    if manifest:
+        found.images = sum(p.pictures for p in dataset.parts)
+    else:
+        found.images = len(dataset) - dataset.column('image').null_count
     sizes = pd.Series(dataset.groups()).value_counts()
     found.groups = sizes[sizes > 1]
 
@@ -120,27 +124,34 @@ def _measure(found: CatalogCheck, dataset):
 def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_000):
     "Note why the first rows are no products"
     some = {k: options[k] for k in ('bad_image',) if k in options}
-    reading = join_readings(read_blocks(source, limit=limit, **some))
+    need_label = source.roles is None or bool(source.roles.label)
+    reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
+    addresses = {i: '' for i, image in enumerate(reading.products.image) if is_address(image)}
+    reading = drop_images(reading, addresses, some.get('bad_image', 'quarantine'))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
+    images = zip(reading.products.image, reading.origin.image_bytes)
+    found.images = sum(data is not None or isinstance(path, str) for path, data in images)
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
 def check_catalog(
-    data,  # a table, its folder, a published source, or a prepared folder
+    data,  # a table, its folder, a published source, a prepared folder, or a dataset
     min_per_class: int = 10,  # products that `train` wants of a category
     **options,  # of `open_products`: label, text, image, images, id, group, encoding …
 ) -> CatalogCheck:
     """Read a catalog as `train` would and note what it holds; raises `ProdclfError` where there is
     no table to read"""
     options = {k: v for k, v in options.items() if v is not None}
-    found = CatalogCheck(source_name(data), min_per_class=min_per_class)
+    is_open = isinstance(data, ProductDataset)
+    name = data.folder or 'embedded' if is_open else source_name(data)
+    found = CatalogCheck(str(name), min_per_class=min_per_class)
     found.refused = _by_reason(quarantine_frame([]))
     found.sizes = found.groups = pd.Series(dtype='int64')
     source = None
-    if is_prepared(data):
+    if is_open or is_prepared(data):
         found.files.append((found.name, 'a prepared folder', 0))
     else:
-        source = open_source(data, **options)
+        source = open_source(data, need_label=False, **options)
         _describe(found, source, options.get('encoding', 'utf-8'))
     try:
         _measure(found, open_products(data, account=False, **options))
@@ -150,7 +161,7 @@ def check_catalog(
         found.error = str(e)
         if source is not None and not found.rows:
             _first_reasons(found, source, options)
-    found.command = _next_command(data, found, options)
+    found.command = _next_command(name if is_open else data, found, options)
     return found
 
 # %% ../../nbs/evaluate/06_check.ipynb #3d6468fd
@@ -201,8 +212,18 @@ def _categories(found: CatalogCheck) -> str:
     if rare := len(found.rare):
         lines.append(
             f'  {rare:,} with fewer than {found.min_per_class} products ({found.rare.sum():,} '
-            f'products) are left out of training: {_largest(found.rare)}; --min-per-class'
+            f'products) are left out of training: {_largest(found.rare)}; --min-per-class N'
         )
+    return '\n'.join(lines)
+
+# %% ../../nbs/evaluate/06_check.ipynb #58d5dc57
+def _unread(found: CatalogCheck, most: int = 20) -> str:
+    "The columns that are not read, with an example each; the empty ones in one line"
+    full = [row for row in found.unread if row[1]]
+    empty = [name for name, example in found.unread if not example]
+    lines = [_lines(full[:most])] if full else []
+    lines += [f'  and {len(full) - most} more'] * (len(full) > most)
+    lines += [f'  empty: {plots.short(", ".join(empty), 300)}'] if empty else []
     return '\n'.join(lines)
 
 # %% ../../nbs/evaluate/06_check.ipynb #72d85641
@@ -212,8 +233,6 @@ def _sections(found: CatalogCheck) -> list:
     account = f'  {found.rows:,} rows = {found.products:,} products + {found.refused.rows.sum():,} '
     refused = [(f'{r.rows:,}', r.reason, r.example) for r in found.refused.itertuples()]
     advice = [f'  remedy for {r.reason}: {r.remedy}' for r in found.refused.itertuples()]
-    unread = _lines(found.unread[:20])
-    more = f'\n  and {len(found.unread) - 20} more' if len(found.unread) > 20 else ''
     most = int(found.groups.max()) if len(found.groups) else 0
     held = [f'  {found.images:,} of {found.products:,} products have an image']
     if most:
@@ -224,7 +243,7 @@ def _sections(found: CatalogCheck) -> list:
     sections = [
         ('files', _lines(files[:10]) + f'\n  and {len(files) - 10} more' * (len(files) > 10)),
         ('columns that are read', _lines(found.columns)),
-        ('columns that are not', unread + more),
+        ('columns that are not', _unread(found)),
         ('rows', '\n'.join([account + 'set aside', *filter(None, [_lines(refused)]), *advice])),
         ('categories', _categories(found)),
         ('images and groups', '\n'.join(held)),

@@ -105,6 +105,16 @@ def product_metrics() -> list:
     options = dict(dim_argmax=-1, flatten=False, to_np=True, invert_arg=True)
     return [AccumMetric(f, **options) for f in (accuracy, macro_f1)]
 
+# %% ../../nbs/models/06_learner.ipynb #e8c4fddb
+def _on_cpu(dls) -> bool:
+    return torch.device(dls.device or 'cpu').type == 'cpu'
+
+
+def _learning_callbacks(keep_best, patience, accumulate: int, clip) -> list:
+    "What keeps the best epoch, joins batches to a step and limits the gradient, as far as asked"
+    cbs = [KeepBest(keep_best, patience)] * bool(keep_best)
+    return cbs + [Accumulate(accumulate)] * (accumulate > 1) + [GradientClip(clip)] * bool(clip)
+
 # %% ../../nbs/models/06_learner.ipynb #f2df94c8
 class ProductLearner(DistributedLearner):
     "fastai's `Learner` for products; made by `product_learner` or `train_head`"
@@ -129,24 +139,15 @@ class ProductLearner(DistributedLearner):
         self.vocab, self.frozen, self.schedule = list(vocab), frozen, dict(schedule)
         self.fit_seconds = 0.0  # spent in `fit` so far; encoding what stands still is not in it
         encoders = model.encoders.values()
-        small = frozen or all(e.name == 'tiny' for e in encoders)
-        small &= torch.device(dls.device or 'cpu').type == 'cpu'
+        is_small = frozen or all(e.name == 'tiny' for e in encoders)
         cbs = [Seeded(seed), History(), *cbs]
-        cbs += [KeepBest(keep_best, patience)] * bool(keep_best)
-        cbs += [Accumulate(accumulate)] * (accumulate > 1) + [GradientClip(clip)] * bool(clip)
-        cbs += [OneThread()] * small + [Bar(bar)] * bool(bar)
+        cbs += _learning_callbacks(keep_best, patience, accumulate, clip)
+        cbs += [OneThread()] * (is_small and _on_cpu(dls)) + [Bar(bar)] * bool(bar)
         counts = np.bincount(dls.train.y[dls.train.order.rows], minlength=len(vocab))
-        super().__init__(
-            dls,
-            model,
-            product_loss(loss, counts, label_smoothing),
-            partial(OptimWrapper, opt=torch.optim.AdamW, fused=True),
-            splitter=parameter_groups,
-            cbs=cbs,
-            metrics=product_metrics(),
-            wd=schedule['wd'],
-            train_bn=False,
-        )
+        loss_func = product_loss(loss, counts, label_smoothing)
+        optimizer = partial(OptimWrapper, opt=torch.optim.AdamW, fused=True)
+        usual = dict(splitter=parameter_groups, metrics=product_metrics(), wd=schedule['wd'])
+        super().__init__(dls, model, loss_func, optimizer, cbs=cbs, train_bn=False, **usual)
         if hasattr(self, 'progress'):
             self.remove_cb(self.progress)
         self.logger = lambda *_: None
@@ -154,17 +155,21 @@ class ProductLearner(DistributedLearner):
             if isinstance(encoder, nn.Module):
                 encoder.requires_grad_(not frozen)
 
-    @property
-    def device(self):
-        return torch.device(self.dls.device or 'cpu')
+# %% ../../nbs/models/06_learner.ipynb #50418882
+@patch(as_prop=True)
+def device(self: ProductLearner):
+    "Where the network computes"
+    return torch.device(self.dls.device or 'cpu')
 
-    def fit(self, *args, **kwargs):
-        "fastai's `fit`, by all processes together; raises `ProdclfError` when one of them is lost"
-        start = time.perf_counter()
-        try:
-            return super().fit(*args, **kwargs)
-        finally:
-            self.fit_seconds += time.perf_counter() - start
+
+@patch
+def fit(self: ProductLearner, *args, **kwargs):
+    "fastai's `fit`, by all processes together; raises `ProdclfError` when one of them is lost"
+    start = time.perf_counter()
+    try:
+        return DistributedLearner.fit(self, *args, **kwargs)
+    finally:
+        self.fit_seconds += time.perf_counter() - start
 
 # %% ../../nbs/models/06_learner.ipynb #fd21f156
 def default_schedule(

@@ -106,6 +106,15 @@ def _measure(model, x, y, test, groups, scorer, keep) -> tuple:
     return scorer.row() | dict(ms_per_product=1000 * each), np.concatenate(proba) if keep else None
 
 # %% ../../nbs/train/01_baselines.ipynb #4ad61d91
+def _checked_names(names) -> list:
+    "The baselines that were asked for, or all; raises `ProdclfError` for an unknown one"
+    for name in names or ():
+        if name not in _fits:
+            known = ", ".join(baseline_names)
+            raise ProdclfError(f'{name!r} is not a baseline. Remedy: one of {known}')
+    return list(names or baseline_names)
+
+# %% ../../nbs/train/01_baselines.ipynb #224ec803
 def fit_baselines(
     data,  # a ProductDataset or a product table
     split=None,  # (N,) 0 train, 1 valid, 2 test, -1 unused; None: of `split_rows`
@@ -119,11 +128,7 @@ def fit_baselines(
 ) -> Baselines:
     """Fit and measure the baselines in bounded memory; raises `ProdclfError` for an unknown name,
     fewer than two categories, no words, or nothing to test on"""
-    wrong = [n for n in names or [] if n not in _fits]
-    if wrong:
-        raise ProdclfError(
-            f'{wrong[0]!r} is not a baseline. Remedy: one of {", ".join(baseline_names)}'
-        )
+    names = _checked_names(names)
     data = data if isinstance(data, ProductDataset) else ProductDataset(data)
     classes = list(classes or data.classes())
     y, groups, n_classes = data.codes(classes), data.groups(), len(classes)
@@ -136,7 +141,7 @@ def fit_baselines(
     how = dict(solver=solver, seed=seed)
     x, paths = count_texts(data, learn, n_classes, folder, workers), data.paths(classes)
     found = Baselines(classes)
-    for name in progress(names or baseline_names, text='baselines', unit='model'):
+    for name in progress(names, text='baselines', unit='model'):
         start = time.perf_counter()
         model = _calibrated(name, x, y, learn, valid, groups, n_classes, **how)
         seconds = time.perf_counter() - start + x.seconds

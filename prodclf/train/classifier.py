@@ -180,6 +180,36 @@ def latency(
     predictor.predict_proba(products, model)
     return 1000 * (time.perf_counter() - start) / max(len(products), 1)
 
+# %% ../../nbs/train/02_classifier.ipynb #e1f8d77d
+def _measurable(predictor: Predictor, dataset, codes, rows) -> np.ndarray:
+    "The row numbers to measure on; raises `ProdclfError` where there are none"
+    rows = np.flatnonzero(codes >= 0) if rows is None else check_rows(rows, len(dataset))
+    rows = rows[codes[rows] >= 0]
+    if len(rows):
+        return rows
+    known = f'{len(predictor.classes)} of the model'
+    raise ProdclfError(
+        f'none of the {len(dataset.labels)} categories is one of the {known}. Remedy: name the '
+        'right column with --label'
+    )
+
+
+def _scorers(predictor: Predictor, names, seed: int) -> dict:  # model -> `Scorer`
+    classes, known = predictor.classes, predictor.paths
+    paths = [known.get(c) or str(c) for c in classes] if known else None
+    return {n: Scorer(len(classes), seed=seed, paths=paths) for n in names}
+
+
+def _result_rows(predictor: Predictor, scorers: dict, few, seconds: dict) -> list:
+    "Rows of metrics.json, with the time that a product takes"
+    rows = []
+    for n, scorer in scorers.items():
+        ms = latency(predictor, few.head(48), n)
+        rows.append(
+            dict(model=n, **scorer.row(), fit_seconds=seconds.get(n, 0.0), ms_per_product=ms)
+        )
+    return rows
+
 # %% ../../nbs/train/02_classifier.ipynb #81e8f672
 def evaluate_model(
     predictor: Predictor,  # trained
@@ -194,19 +224,9 @@ def evaluate_model(
     "Measure a model in batches; raises `ProdclfError` when it knows none of the categories"
     dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
     codes, groups = dataset.codes(predictor.classes), dataset.groups()
-    rows = np.flatnonzero(codes >= 0) if rows is None else check_rows(rows, len(dataset))
-    rows = rows[codes[rows] >= 0]
-    if not len(rows):
-        raise ProdclfError(
-            f'none of the {len(dataset.labels)} categories is one of the {len(predictor.classes)} '
-            'of '
-            'the model. Remedy: name the right column with --label'
-        )
+    rows = _measurable(predictor, dataset, codes, rows)
     names = [*[n for n in ('linear_svm', 'text', 'image') if n in predictor.members], 'fused']
-    paths = (
-        [predictor.paths.get(c) or str(c) for c in predictor.classes] if predictor.paths else None
-    )
-    scorers = {n: Scorer(len(predictor.classes), seed=seed, paths=paths) for n in names}
+    scorers = _scorers(predictor, names, seed)
     shown = np.sort(rng(seed, 'report').choice(rows, min(sample, len(rows)), replace=False))
     predicted, confidence = {n: [] for n in names}, []
     kept = {n: [] for n in names}
@@ -222,16 +242,8 @@ def evaluate_model(
         confidence.append(proba['fused'].max(1))
         bar.update(len(some))
     bar.close()
-    few, seconds = dataset.take(shown), fit_seconds or {}
-    results = [
-        dict(
-            model=n,
-            **scorers[n].row(),
-            fit_seconds=seconds.get(n, 0.0),
-            ms_per_product=latency(predictor, few.head(48), n),
-        )
-        for n in names
-    ]
+    few = dataset.take(shown)
+    results = _result_rows(predictor, scorers, few, fit_seconds or {})
     predicted = {n: np.concatenate(p) for n, p in predicted.items()}
     proba = {n: np.concatenate(p) for n, p in kept.items()}
     return Evaluation(
@@ -451,18 +463,24 @@ def _renamed(blend: Blend) -> Blend:
 
     return Blend(named(blend.weights), named(blend.temperatures), blend.prior, blend.sharpness)
 
+# %% ../../nbs/train/02_classifier.ipynb #356a4838
+def _halves(rows: TrainRows, config: TrainConfig) -> tuple:
+    """Row numbers of the valid part that choose a network's epoch, and of those that choose among
+    models; a group is in one of them. Raises `ProdclfError` where one is empty"""
+    valid = rows.rows(1)
+    half = uniform(rows.groups[valid], int(config.seed), 'watch') < 0.5
+    if half.all() or not half.any():
+        raise ProdclfError(
+            'the valid part is too small. Remedy: more products, or a larger --valid-size'
+        )
+    return valid[half], valid[~half]
+
 # %% ../../nbs/train/02_classifier.ipynb #09054452
 def _train_finetuned(rows, config, clock, **options):
     "Networks, and members beside them"
     from prodclf.models.distributed import alone
 
-    valid = rows.rows(1)
-    half = uniform(rows.groups[valid], int(config.seed), 'watch') < 0.5
-    watched, judges = valid[half], valid[~half]
-    if not len(watched) or not len(judges):
-        raise ProdclfError(
-            'the valid part is too small. Remedy: more products, or a larger --valid-size'
-        )
+    watched, judges = _halves(rows, config)
     views = _views(rows.dataset, config)
     options_of = _encoder_options(views, config)
     encoders = make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options_of)

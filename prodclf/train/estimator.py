@@ -20,6 +20,16 @@ from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
 from .classifier import TrainConfig, TrainRows, evaluate_model, fit_classifier
 
+# %% ../../nbs/train/03_estimator.ipynb #b2635cc8
+def _text_frame(values) -> pd.DataFrame:
+    "A list or series of texts as a data frame; raises `ProdclfError` for an array of columns"
+    values = np.asarray(values, dtype=object)
+    if values.ndim != 1:
+        raise ProdclfError(
+            f'X has {values.ndim} dimensions. Remedy: a data frame with columns, or a list of texts'
+        )
+    return pd.DataFrame(dict(text=values))
+
 # %% ../../nbs/train/03_estimator.ipynb #db6bfdfa
 def product_table(
     X,  # data frame, or a list or series of texts
@@ -32,13 +42,7 @@ def product_table(
     """The columns of a data frame in the roles of the product table; raises for one that is not
     there"""
     if not isinstance(X, pd.DataFrame):
-        values = np.asarray(X, dtype=object)
-        if values.ndim != 1:
-            raise ProdclfError(
-                f'X has {values.ndim} dimensions. Remedy: a data frame with columns, or a list of '
-                'texts'
-            )
-        X, text = pd.DataFrame(dict(text=values)), ['text']
+        X, text = _text_frame(X), ['text']
     N, no = len(X), dict.fromkeys(('title', 'label', 'id', 'split'), 'none')
     asked = dict(image=image, group=group, path=path)
     asked = {k: v if v is not None else 'none' for k, v in asked.items()}
@@ -63,8 +67,7 @@ def product_table(
         first = next(v for v in images if v)
         raise ProdclfError(
             f'none of the files in the column {image!r} is there, such as {first}. Remedy: paths '
-            'as '
-            'seen from here, or image=None'
+            'as seen from here, or image=None'
         )
     return pd.DataFrame({k: pd.Series(v, dtype='str') for k, v in roles.items()})
 
@@ -106,12 +109,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.image_size = image_size
         self.random_state = random_state
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        tags.input_tags.allow_nan = True
-        return tags
+# %% ../../nbs/train/03_estimator.ipynb #e78a3142
+@patch
+def __sklearn_tags__(self: MultimodalClassifier):
+    "What scikit-learn may expect: data frames of text, with missing values"
+    tags = super(MultimodalClassifier, self).__sklearn_tags__()
+    tags.input_tags.string = True
+    tags.input_tags.two_d_array = False
+    tags.input_tags.allow_nan = True
+    return tags
 
 # %% ../../nbs/train/03_estimator.ipynb #84a1f104
 @patch
@@ -188,6 +194,21 @@ def predict(
     "The most probable category of each row"
     return self.classes_[self.predict_proba(X).argmax(1)]
 
+# %% ../../nbs/train/03_estimator.ipynb #fe6fb3d0
+def _held_out_scores(training, seed: int) -> tuple:
+    "Rows of results, and model -> (n, C) probabilities, of training rows that were held out"
+    recipe, names = training.recipe, ('linear_svm', 'text', 'image')
+    log_proba = {n: z for n, z in recipe.held_out.items() if n in names}
+    log_proba = {n: log_proba[n] for n in names if n in log_proba}
+    log_proba['fused'] = recipe.choice.blend(recipe.held_out)
+    results, proba = [], {}
+    for n, z in log_proba.items():
+        proba[n] = np.exp(np.where(np.isfinite(z), z, recipe.choice.blend.prior))
+        scorer = Scorer(len(training.predictor.classes), seed=seed)
+        scorer.add(recipe.y, proba[n], training.rows.groups[recipe.plan.judged])
+        results.append(dict(model=n, **scorer.row()))
+    return results, proba
+
 # %% ../../nbs/train/03_estimator.ipynb #8fb21fc9
 @patch
 def report(
@@ -208,27 +229,13 @@ def report(
     if recipe is None:
         raise ProdclfError('networks hold no rows out. Remedy: report(file, X, y) with other rows')
     judged = recipe.plan.judged
-    names = [n for n in ('linear_svm', 'text', 'image') if n in recipe.held_out]
-    log_proba = {n: recipe.held_out[n] for n in names} | {
-        'fused': recipe.choice.blend(recipe.held_out)
-    }
-    proba = {
-        n: np.exp(np.where(np.isfinite(z), z, recipe.choice.blend.prior))
-        for n, z in log_proba.items()
-    }
-    results = []
-    for n, p in proba.items():
-        scorer = Scorer(len(predictor.classes), seed=self.random_state or 0)
-        scorer.add(recipe.y, p, training.rows.groups[judged])
-        results.append(dict(model=n, **scorer.row()))
+    results, proba = _held_out_scores(training, self.random_state or 0)
     some = np.sort(np.random.default_rng(0).permutation(len(judged))[:2000])
     products = training.rows.dataset.take(judged[some])
     summary = (
         'Every product on this page was predicted by members that had not seen it. The weights of '
-        'the '
-        'blend were chosen on these predictions, so the figures of the fused model flatter it a '
-        'little; '
-        f'its nested accuracy is {recipe.choice.nested["accuracy"]:.3f}.'
+        'the blend were chosen on these predictions, so the figures of the fused model flatter it '
+        f'a little; its nested accuracy is {recipe.choice.nested["accuracy"]:.3f}.'
     )
     proba = {n: p[some] for n, p in proba.items()}
     return _write(file, results, products, recipe.y[some], proba, training, summary)
