@@ -169,8 +169,8 @@ rows = {
     'absolute path':    ('x,Mug,Big,Mugs,/etc/passwd,', 'image outside the images folder'),
     'backslashes':      ('x,Mug,Big,Mugs,..\\..\\etc\\passwd,', 'image outside the images folder'),
     'drive letter':     ('x,Mug,Big,Mugs,C:\\mug.jpg,', 'image outside the images folder'),
-    'web address only': ('x,,,Mugs,https://shop.example/a.jpg,', 'neither text nor image'),
-    'data address':     ('x,Mug,Big,Mugs,data:image/png;base64;iVBORw0KGgo=,', 'image is a web address'),
+    'web address only': ('x,,,Mugs,https://shop.example/a.jpg,', 'image is a web address'),
+    'data address':     ('x,Mug,Big,Mugs,data:image/png;base64;iVBORw0KGgo=,', 'image out of reach'),
     'a folder':         ('x,Mug,Big,Mugs,.,', 'image outside the images folder'),
 }
 

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from prodclf.core import ProdclfError
-from prodclf.data.catalog import read_catalog
+from prodclf.data.catalog import content_id, read_catalog
 from prodclf.data.prepare import PrepareConfig, prepare
 from prodclf.data.splits import group_kfold
-from prodclf.data.tables import CategoryReader, category_notes, content_id
+from prodclf.data.tables import CategoryReader, category_notes
 
 words = dict(Kettles=('kettle', 'steel', 'boil'), Scarves=('scarf', 'wool', 'fringe'), Tents=('tent', 'pole', 'canvas'))
 
@@ -185,6 +185,60 @@ def test_plain_names_need_no_word():
     assert category_notes({'Mugs': 3, 'Beauty, Health & Care': 2, 'Bed/Bath': 9, 'Nana’s Cookies': 1, '24/7': 3}) == []
 
 
+def test_the_deepest_of_nested_paths_is_taken(tmp_path):
+    "WooCommerce and Magento write a path and the one above it into one cell; and a word that all share is passed over"
+    for form, separator, kept in (('Shop > {0}, Shop > {0} > New', ',', 'Shop > Kettles > New'), ('Default/Gear,Default/Gear/{0}', ',', 'Default/Gear/Kettles'), ('Home; {0}; New', ';', 'Kettles')):
+        file = table(tmp_path, [dict(r, category=form.format(r['category'])) for r in rows()])
+        (note,) = [n for n in read_catalog(file).notes if '--separator' in n]
+        options = shlex.split(note.replace(',', ' , '))
+        missing = options[options.index('--missing') + 1] if '--missing' in note else None
+        assert f"--separator '{separator}'" in note
+        assert read_catalog(file, separator=separator, missing=missing).products.label[0] == kept
+
+@pytest.mark.parametrize('form', ["['{}', 'New']", '["{}", "New"]', '{{"choices": ["{}", "New"]}}'])
+def test_lists_that_programs_write_into_a_cell(tmp_path, form):
+    file = table(tmp_path, [dict(r, category=form.format(r['category'])) for r in rows()])
+    reading = read_catalog(file)
+    assert reading.products.label[0] == 'Kettles, New' and any('--separator' in n for n in reading.notes)
+    assert set(read_catalog(file, separator=',').products.label) == set(words)
+
+def test_numbers_of_categories_in_several_spellings(tmp_path):
+    file = table(tmp_path, [dict(r, category=['1', '1.0', '01', '10', '010', '2.5'][i % 6]) for i, r in enumerate(rows())])
+    assert any("'1' (10)" in n and '--merge-categories' in n for n in read_catalog(file).notes)
+    assert read_catalog(file, merge_categories=True).products.label.nunique() == 3
+
+@pytest.mark.parametrize('word', ['nan', 'NULL', r'\N', '#N/A'])
+def test_a_word_for_nothing_is_no_group_no_split_and_no_id(tmp_path, word):
+    shop = [dict(r, id=word if i % 2 else r['id'], group=word if i % 3 else f'g{i // 6}', split='train' if i % 4 else word) for i, r in enumerate(rows())]
+    r = balanced(read_catalog(table(tmp_path, shop)))
+    assert len(r.products) == 60 and r.products.group.nunique() == 50 and r.products.split.isna().sum() == 15 and r.products.id.str.startswith('p-').sum() == 30
+
+
+# ---- columns under their usual names ----------------------------------------------------------------------
+
+usual = {'Name': 'title', 'product_name': 'title', 'item-name': 'title', 'g:title': 'title', 'Product Title': 'title', 'productDisplayName': 'title', 'Name *': 'title', 'Body (HTML)': 'text', 'g:description': 'text'}
+
+@pytest.mark.parametrize('name', usual)
+def test_usual_names_of_titles_and_descriptions(tmp_path, name):
+    r = read_catalog(table(tmp_path, [{'id': r['id'], name: r['title'], 'category': r['category']} for r in rows()]))
+    assert r.products.text.str.contains('no 7').sum() == 1 and any(f'from {name}' in n for n in r.notes)
+
+def test_images_without_a_text_are_named(tmp_path):
+    (tmp_path/'images').mkdir()
+    for r in rows(6): Image.new('RGB', (32, 32), 'red').save(tmp_path/'images'/f'{r["id"]}.jpg')
+    file = table(tmp_path, [dict(id=r['id'], headline=r['title'], category=r['category']) for r in rows(6)])
+    assert any('no column of text' in n and '--text NAME' in n for n in read_catalog(file).notes)
+    assert read_catalog(file, text='headline').products.text.notna().all()                 # the remedy
+
+@pytest.mark.parametrize('names, likely', [(('Type', 'Categories', 'Tags'), 'Categories'), (('product_type', 'category_id', 'category_name'), 'category_name'), (('Kategorien', 'type'), 'Kategorien'), (('id', 'Product type'), "'Product type'")])
+def test_the_likeliest_column_of_categories_is_proposed(tmp_path, names, likely):
+    with pytest.raises(ProdclfError, match=f'Remedy: --label {likely}$'): read_catalog(table(tmp_path, [dict.fromkeys(names, 'x') | dict(title='y')] * 3))
+
+def test_tasks_of_label_studio_are_named(tmp_path):
+    (tmp_path/'a.json').write_text('[{"id": 1, "data": {"title": "x"}, "annotations": []}]')
+    with pytest.raises(ProdclfError, match='Label Studio: export them there as CSV'): read_catalog(tmp_path/'a.json')
+
+
 # ---- prepare ----------------------------------------------------------------------------------------------
 
 def test_a_refused_attempt_leaves_the_folder_free(tmp_path):
@@ -275,3 +329,10 @@ def test_nothing_predicted_is_a_failure(tmp_path, monkeypatch):
 
 def test_few_groups_name_the_group_column():
     with pytest.raises(ProdclfError, match='Remedy: --group none'): group_kfold([0, 1, 0, 1], [5, 5, 5, 5], 3)
+
+@pytest.mark.parametrize('words, code', [(['baselines', 'products.csv', '--out', 'products.csv'], 2), (['embed', 'products.csv', '--out', 'products.csv'], 2), ([*measure[:3], '/dev/null/x', *measure[4:]], 1)])
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, words, code):
+    monkeypatch.setenv('PRODCLF_HOME', str(tmp_path/'home'))
+    table(tmp_path, rows())
+    found, said = command(*words, cwd=tmp_path, monkeypatch=monkeypatch)
+    assert found == code and ('Remedy: check the path' in said or 'is a file' in said), said

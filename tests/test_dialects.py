@@ -178,7 +178,7 @@ def test_an_encoding_that_is_named(tmp_path, encoding, kind):
     text = dict(csv='\n'.join([header, *lines(rows)]), jsonl='\n'.join(json.dumps(r, ensure_ascii=False) for r in rows), json=json.dumps(rows, ensure_ascii=False, indent=1))[kind]
     (file := tmp_path/f'products.{kind}').write_bytes(text.encode(encoding))
     is_shop(file, rows, encoding=encoding)
-    if encoding != 'shift_jis': refused(lambda: read_catalog(file), 'not utf-8', '--encoding cp1252')
+    if encoding != 'shift_jis': refused(lambda: read_catalog(file), 'not utf-8', encoding if encoding == 'cp1251' else '--encoding cp1252')
 
 
 @pytest.mark.parametrize('kind', ['csv', 'jsonl', 'json'])
@@ -407,6 +407,99 @@ def test_tables_that_are_no_parts(tmp_path):
     (tmp_path/'train.csv').rename(tmp_path/'part-0.csv'); (tmp_path/'prices.csv').rename(tmp_path/'part-1.csv')     # the remedy
     assert read_catalog(tmp_path).rows == 24
     (tmp_path/'part-1.csv').unlink(); assert read_catalog(tmp_path).rows == 12
+
+
+# ---- what the tools of shops write ---------------------------------------------------------------------------
+
+def test_rows_that_begin_with_a_number_the_header_leaves_out(tmp_path):
+    "R's write.table: the header is a field shorter; but an id, a comma too many or an escaped quote is nothing of the kind"
+    rows = [f'"{i}","Clock {i}","Clocks"' for i in range(1, 13)]
+    (file := tmp_path/'a.csv').write_text('\n'.join(['"title","category"', *rows]))
+    reading = read_catalog(file)
+    assert reading.products.title.tolist() == [f'Clock {i}' for i in range(1, 13)] and set(reading.products.label) == {'Clocks'}
+    assert any('begin with a number' in n for n in reading.notes) and table_names(file)[0] == 'Unnamed: 0'
+    file.write_text('\n'.join(['id,title,category', *(f'{i},Clock, {i},Clocks' for i in range(12))]))
+    assert read_catalog(file).reasons.to_dict() == {'malformed row': 12}
+    file.write_text('\n'.join(['no,title,category', *(f'"{i}","Clock 19\\" wide, {i}","Clocks"' for i in range(12))]))
+    assert read_catalog(file).products.title[7] == 'Clock 19" wide, 7'
+
+
+def test_three_lines_of_names_as_amazon_writes_them(tmp_path):
+    head = ['TemplateType=home\tVersion=2024\t\t\t\t', 'Seller SKU\tProduct Name\tBrand\tItem Type\tMain Image\tPrice', 'item_sku\titem_name\tbrand_name\titem_type\tmain_image_url\tstandard_price']
+    (file := tmp_path/'a.txt').write_text('\n'.join([*head, *(f'k{i}\tClock {i}\tAcme\tClocks\t\t3' for i in range(12))]))
+    reading = read_catalog(file, label='item_type')
+    assert reading.rows == 12 and reading.products.id[0] == 'k0' and reading.products.title[0] == 'Clock 0' and any('header is line 3' in n for n in reading.notes)
+    (file := tmp_path/'b.csv').write_text('\n'.join([header, *(f'k_{i},clock_{i},fine_{i},old_clocks' for i in range(12))]))
+    assert read_catalog(file).rows == 12, 'data that looks like names, and nothing above the header'
+
+
+def test_names_of_columns_on_several_lines_or_missing(tmp_path):
+    (file := tmp_path/'a.csv').write_text('"Product\ntitle",,category\n' + ''.join(f'Clock {i},{i},Clocks\n' for i in range(12)))
+    assert table_names(file) == ['Product title', 'Unnamed: 1', 'category']
+    for asked in ('Product title', 'Product\ntitle', 'product_title'): assert read_catalog(file, text=asked, id='Unnamed: 1').products.id[7] == '7'
+    message = refused(lambda: read_catalog(file, text='Produkt title'), "Remedy: --text 'Product title'")
+    assert len(refused(lambda: read_catalog(pd.DataFrame([dict.fromkeys(map(str, range(999)), 'x')])), 'and 975 more')) < 600 and message
+
+
+def test_a_header_in_the_middle(tmp_path):
+    (file := tmp_path/'a.csv').write_text('\n'.join([header, *lines(products(6)), header, *lines(products())[6:]]))
+    reading = read_catalog(file)
+    assert (reading.rows, len(reading.products)) == (13, 12) and reading.quarantine[['row', 'reason']].values.tolist() == [[8, 'header line']]
+
+
+@pytest.mark.parametrize('content', [b'BZh91AY', b'\xfd7zXZ\0', b'(\xb5/\xfd$', b"7z\xbc\xaf'\x1c", b'Rar!\x1a', b'%PDF-1.7', b'SQLite format 3\0', bytes(range(1, 32)) * 9])
+def test_no_encoding_is_proposed_for_what_is_no_text(tmp_path, content):
+    (file := tmp_path/'products.csv').write_bytes(content + b'\xe9' * 99)
+    assert '--encoding' not in refused(lambda: read_catalog(file), 'products.csv')
+
+
+@pytest.mark.parametrize('encoding,word', [('cp1251', 'Часы настенные'), ('cp1256', 'مصباح مكتب'), ('gb18030', '标题很长的商品')])
+def test_words_of_other_letters_are_not_called_cp1252(tmp_path, encoding, word):
+    rows = [dict(r, title=f'{word} {i}') for i, r in enumerate(products())]
+    (file := tmp_path/'a.csv').write_bytes('\n'.join([header, *lines(rows)]).encode(encoding))
+    assert '--encoding cp1252' not in refused(lambda: read_catalog(file), encoding)
+    is_shop(file, rows, encoding=encoding)
+
+
+@pytest.mark.parametrize('orient', ['columns', 'index', 'split'])
+def test_a_table_in_one_object(tmp_path, orient):
+    pd.DataFrame(products()).to_json(tmp_path/'a.json', orient=orient)
+    refused(lambda: read_catalog(tmp_path/'a.json'), 'whole table', 'orient="records", lines=True')
+    pd.DataFrame(products()).to_json(tmp_path/'b.json', orient='records', lines=True); is_shop(tmp_path/'b.json')      # the remedy
+
+
+def test_the_longest_list_is_the_table(tmp_path):
+    filters = [dict(title='brand', category='x')] * 3
+    for document in (dict(filters=filters, products=products()), dict(data=dict(products=products(), facets=filters)), dict(a=[products()[0] | dict(parts=filters)], b=products())):
+        (file := tmp_path/'a.json').write_text(json.dumps(document)); is_shop(file)
+
+
+def test_lines_of_json_that_end_with_a_comma(tmp_path):
+    (file := tmp_path/'a.jsonl').write_text('\ufeff' + ''.join(json.dumps(r) + ',\r\n' for r in products())); is_shop(file)
+
+
+def test_objects_that_name_a_thing(tmp_path):
+    rows = [dict(id=i, name=r['title'], category=dict(id=3, name=r['category'], slug='x'), tags=[dict(name='Color', value='red')]) for i, r in enumerate(products())]
+    (file := tmp_path/'a.json').write_text(json.dumps(rows))
+    reading = read_catalog(file, text='name,tags')
+    assert set(reading.products.label) == {'Kettles', 'Rugs', 'Clocks'} and reading.products.text[0].endswith('Color, red')
+
+
+def test_numbers_in_lists_get_their_names(tmp_path):
+    frame, kinds = pd.DataFrame(products()), ['Clocks', 'Kettles', 'Rugs']
+    numbers = pa.array([[kinds.index(c)] for c in frame.category])
+    for feature in (dict(feature=dict(names=kinds, _type='ClassLabel'), _type='Sequence'), [dict(names=kinds, _type='ClassLabel')]):
+        table = pa.table(dict(title=pa.array(frame.title), labels=numbers)).replace_schema_metadata({'huggingface': json.dumps({'info': {'features': {'labels': feature}}})})
+        pq.write_table(table, tmp_path/'a.parquet')
+        assert read_catalog(tmp_path/'a.parquet', label='labels').products.label.tolist() == frame.category.tolist()
+
+
+def test_the_sheet_that_holds_the_products(tmp_path):
+    book = pytest.importorskip('openpyxl').Workbook(); book.active.append(['Read me']); book.active.append(['Products are on the second sheet'])
+    sheet = book.create_sheet('Export'); sheet.append(names)
+    for r in products(): sheet.append(list(r.values()))
+    book.save(tmp_path/'a.xlsx'); is_shop(tmp_path/'a.xlsx')
+    assert any("'Export' is read, and not 'Sheet'" in n for n in read_catalog(tmp_path/'a.xlsx').notes)
 
 
 # ---- commands ----------------------------------------------------------------------------------------------

@@ -293,6 +293,50 @@ def test_images_inside_parquet(tmp_path):
         assert found.take([0, 1]).image.notna().tolist() == [True, False]
 
 
+@pytest.mark.parametrize('form', [r'C:\Users\Kim\Desktop\shop photos\{}.jpg', '/Users/kim/export/{}.jpg', r'\\nas\share\img\{}.jpg', '/data/upload/1/{}.jpg', '../media/{}.jpg', 'file:///srv/media/{}.jpg'])
+def test_folders_of_another_machine(tmp_path, form):
+    "What all names begin with is left away where it leads nowhere; names of two folders are not thrown together"
+    put(tmp_path/'images', *(f'{i}.jpg' for i in range(6)))
+    file = table(tmp_path, [form.format(i) for i in range(6)])
+    assert [os.path.basename(p) for p in read_catalog(file).products.image] == [f'{i}.jpg' for i in range(6)]
+    file = table(tmp_path, [form.format(i).replace(form.replace('\\', '/').split('/')[-2], 'ab'[i % 2]) for i in range(6)])
+    assert len(read_catalog(file).products) == 0 and 'below the images folder' in remedy('image outside the images folder')
+
+
+@pytest.mark.parametrize('name', ['Images', 'IMAGES'])
+def test_the_folder_in_another_case(tmp_path, name):
+    put(tmp_path/name, *(f'p{i}.jpg' for i in range(6)))
+    assert read_catalog(table(tmp_path, ['x'] * 6, 'color')).products.image.notna().all()
+
+
+@pytest.mark.parametrize('column', ['Bild', 'Bilder', 'foto', 'g:image_link', 'Image URLs (x,y,z...)', 'Main picture (front) *', 'imagenes'])
+def test_more_names_for_a_column_of_images(tmp_path, column):
+    put(tmp_path/'images', *(f'{i}.jpg' for i in range(6)))
+    assert read_catalog(table(tmp_path, [f'{i}.jpg' for i in range(6)], column)).products.image.notna().all()
+
+
+def test_an_empty_column_image_hides_no_other(tmp_path):
+    put(tmp_path/'images', *(f'{i}.jpg' for i in range(6)))
+    file = table(tmp_path, [f'{i}.jpg' for i in range(6)], 'picture')
+    pd.read_csv(file).assign(image='').to_csv(file, index=False)
+    assert read_catalog(file).products.image.notna().all()
+
+
+def test_addresses_alone_are_the_reason(tmp_path):
+    file = table(tmp_path, [f'https://c.example/{i}.jpg' for i in range(6)])
+    pd.read_csv(file).drop(columns='title').to_csv(file, index=False)
+    with pytest.raises(ProdclfError, match='6 image is a web address.*--fetch-pictures'): prepare(file, tmp_path/'out')
+    put(tmp_path/'images', 'x.jpg')
+    assert read_catalog(table(tmp_path, ['ftp://c.example/1.jpg'] * 6)).quarantine.reason.unique().tolist() == ['image out of reach']
+
+
+def test_a_pixel_makes_no_group(tmp_path):
+    (tmp_path/'images').mkdir()
+    Image.new('RGB', (1, 1), 'white').save(tmp_path/'images'/'pixel.gif')
+    found = prepare(table(tmp_path, ['pixel.gif'] * 6), tmp_path/'out', workers=1)
+    assert found.take(np.arange(6)).group.nunique() == 6
+
+
 # ---- kinds of files ---------------------------------------------------------------------------------------
 
 heic = b'\0\0\0\x18ftyp%b\0\0\0\0mif1heic' + bytes(200)

@@ -160,7 +160,8 @@ def check(data: Data, columns: dict, html: _Html = None, min_per_class: MinPerCl
 
 # %% ../../nbs/cli/03_data.ipynb #448808b5
 _Folder = Annotated[
-    Optional[Path], option('--out', 'folder; default: embeddings/NAME in the prepared folder')
+    Optional[Path],
+    option('--out', 'folder; default: embeddings/NAME in the prepared folder', file_okay=False),
 ]
 _precision = dict(default='encoders.embeddings.embed.precision', callback=one_of('fp32', 'bf16'))
 _device = 'cpu or cuda; default: cuda for networks, if there is one'

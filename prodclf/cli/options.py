@@ -87,9 +87,7 @@ _data = "a file (CSV, Parquet, JSON Lines), its folder, a prepared folder, or 'e
 _model = 'a folder that `prodclf train` or `prodclf demo` wrote'
 Data = Annotated[Path, typer.Argument(metavar='DATA', help=_data)]
 Model = Annotated[Path, typer.Argument(metavar='MODEL', help=_model)]
-Out = Annotated[
-    Path, option('--out', 'folder to write to; created when missing', file_okay=False)
-]
+Out = Annotated[Path, option('--out', 'folder to write to; created when missing', file_okay=False)]
 Seed = Annotated[int, option('--seed', 'the same seed gives the same result')]
 _config = 'train.classifier.TrainConfig'
 MinPerClass = Annotated[

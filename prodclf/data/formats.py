@@ -7,7 +7,7 @@ __all__ = ['Table', 'open_format']
 
 # %% ../../nbs/data/02_formats.ipynb #5c705fef
 import ast, csv, json, re, warnings
-from itertools import chain, islice, takewhile
+from itertools import islice, takewhile
 from operator import itemgetter
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -21,6 +21,7 @@ from prodclf.data.text import (
     header_at,
     is_marked,
     line_blocks,
+    name_hits,
     text_blocks,
     text_lines,
     wide_fields,
@@ -173,16 +174,18 @@ class Table(NamedTuple):
 
 def _open_csv(file, encoding: str) -> Table:
     dialect = find_dialect(file, encoding)
-    names = dialect.names
+    names, again = dialect.names, Rejected('header line', 'the names of the columns once more')
 
     def rows(columns):
         wanted = [i for i, n in enumerate(names) if columns is None or n in columns] or [0]
         kept, pick = [names[i] for i in wanted], itemgetter(*wanted, *wanted[:1])  # always a tuple
         lines = islice(text_lines(file, encoding), dialect.number - 1, None)
-        return chain.from_iterable(
-            [(at, dict(zip(kept, pick(f))) if f.__class__ is list else f) for at, f in block]
-            for block in _record_blocks(lines, dialect)
-        )
+        for block in _record_blocks(lines, dialect):
+            if any(f == names for _, f in block):
+                block = [(at, again if f == names else f) for at, f in block]
+            yield from [
+                (at, dict(zip(kept, pick(f))) if f.__class__ is list else f) for at, f in block
+            ]
 
     return Table(names, rows, f'CSV with {dialect.delimiter!r} between the fields', dialect.notes)
 
@@ -199,7 +202,7 @@ def _json_object(value, text: str):
 def _json_value(line: str):
     "What a line of JSON holds, or `Rejected`"
     try:
-        return _json_object(json.loads(line), line)
+        return _json_object(json.loads(line.strip().removesuffix(',')), line)
     except (ValueError, RecursionError) as e:
         value = _literal(line)
         bad = Rejected('malformed row', f'not JSON ({e})')
@@ -241,12 +244,21 @@ def _json_lines(file, encoding: str):
         number += len(block)
 
 # %% ../../nbs/data/02_formats.ipynb #3b279329
-_list_start = re.compile(r'"(?:[^"\\]|\\.)*"|(\[)\s*(?=\{)')
+_brackets = re.compile(r'"(?:[^"\\]|\\.)*"|[][]')
 
 
 def _find_list(text: str):
-    "Where the first list of objects begins in a piece of JSON, behind its bracket; or None"
-    return next((m.start(1) + 1 for m in _list_start.finditer(text) if m[1]), None)
+    "Where the longest list of objects that is in no other begins, behind its bracket; or None"
+    depth, open_at, found = 0, 0, []
+    for m in _brackets.finditer(text):
+        depth += (m[0] == '[') - (m[0] == ']')
+        if m[0] == '[' and depth == 1:
+            open_at = m.end()
+        elif m[0] == ']' and not depth:
+            found.append((m.end() - open_at, open_at))
+    found += [(len(text) - open_at, open_at)] * (depth > 0)
+    found = [f for f in found if re.compile(r'\s*\{').match(text, f[1])]
+    return max(found, key=lambda f: f[0])[1] if found else None
 
 
 def _is_document(lines: list) -> bool:
@@ -376,6 +388,13 @@ def _open_json(file, encoding: str, wanted) -> Table:
     lines = (s for s in text_lines(file, encoding, '\n') if str(s).strip())
     first = [s if isinstance(s, str) else '' for s in islice(lines, 3)]
     is_list = bool(first and first[0]) and _is_document(first)
+    value = _json_value(first[0]) if len(first) == 1 and not is_list else None
+    parts = value.values() if isinstance(value, dict) else ()
+    if parts and all(isinstance(v, (dict, list)) and len(v) > 1 for v in parts):
+        raise ProdclfError(
+            f'{Path(file).name}: one object that holds a whole table. Remedy: write one object a '
+            'product, as pandas does with orient="records", lines=True'
+        )
 
     def rows(columns):
         return (_document_items if is_list else _json_lines)(file, encoding)
@@ -388,9 +407,11 @@ def _class_names(schema) -> dict:
     "Column -> names of its numbers, from what Hugging Face's datasets write into a schema"
     try:
         features = json.loads((schema.metadata or {})[b'huggingface'])['info']['features']
-        labels = {c: f['names'] for c, f in features.items() if f.get('_type') == 'ClassLabel'}
+        inner = {c: f[0] if isinstance(f, list) else f for c, f in features.items()}
+        inner = {c: f.get('feature', f) for c, f in inner.items()}  # of a list
+        labels = {c: f['names'] for c, f in inner.items() if f.get('_type') == 'ClassLabel'}
         return {c: list(map(str, names)) for c, names in labels.items() if names}
-    except (KeyError, ValueError, TypeError, AttributeError):
+    except (LookupError, ValueError, TypeError, AttributeError):
         return {}
 
 
@@ -399,6 +420,7 @@ def _named(values: list, names: list) -> list:
     if names is None:
         return values
     named = dict(enumerate(names)) | {-1: None}
+    values = [_named(v, names) if v.__class__ is list else v for v in values]
     return [named.get(v, v) if v.__class__ is int else v for v in values]
 
 
@@ -474,8 +496,8 @@ def _open_arrow(file) -> Table:
         raise _not_arrow(file, 'an Arrow', e) from None
 
 # %% ../../nbs/data/02_formats.ipynb #2d10cbca
-def _cells(file, sheet: str = None):
-    "Yield (sheet, number, cells) of the rows of a workbook that are not empty"
+def _cells(file, sheet: str = None, most: int = None):
+    "Yield (sheet, number, cells) of the rows of a workbook that are not empty, `most` of a sheet"
     import openpyxl
 
     with open(file, 'rb') as f:  # whatever its name is
@@ -484,16 +506,16 @@ def _cells(file, sheet: str = None):
             book = openpyxl.load_workbook(f, read_only=True, data_only=True)
         for page in book.worksheets if sheet is None else [book[sheet]]:
             page.reset_dimensions()  # some programs write them wrong
-            for number, row in enumerate(page.iter_rows(values_only=True), 1):
-                if any(c not in (None, '') for c in row):
-                    yield page.title, number, list(row)
+            rows = enumerate(page.iter_rows(values_only=True), 1)
+            full = ((n, list(row)) for n, row in rows if any(c not in (None, '') for c in row))
+            yield from ((page.title, n, row) for n, row in islice(full, most))
 
-
+# %% ../../nbs/data/02_formats.ipynb #58bb2d2b
 def _open_excel(file) -> Table:
     name, remedy = Path(file).name, 'save it as CSV UTF-8'
     try:
         need('openpyxl')
-        first = list(islice(_cells(file), 50))
+        first = list(_cells(file, most=50))
     except Exception as e:  # whatever a damaged workbook leads to
         if isinstance(e, ProdclfError):
             raise ProdclfError(f'{name} is an Excel workbook; {e}, or {remedy}') from None
@@ -501,10 +523,13 @@ def _open_excel(file) -> Table:
         raise ProdclfError(f'{name}: {why}. Remedy: open it and {remedy}') from None
     if not first:
         raise ProdclfError(f'{name}: an empty Excel workbook. Remedy: export it again')
-    sheet, top = first[0][:2]
-    first = [(n, row) for s, n, row in first if s == sheet]
-    start, header = first[header_at([row for _, row in first])]
-    names = ['' if c is None else str(c).strip() for c in header]
+    pages = {}
+    for page, number, row in first:
+        pages.setdefault(page, []).append((number, row))
+    headers = {page: found[header_at([r for _, r in found])] for page, found in pages.items()}
+    sheet = max(pages, key=lambda page: name_hits(headers[page][1]))  # the first of equals
+    (start, header), top = headers[sheet], pages[sheet][0][0]
+    names = [' '.join(str(c or '').split()) or f'Unnamed: {i}' for i, c in enumerate(header)]
 
     def rows(columns):
         number = start
@@ -516,7 +541,10 @@ def _open_excel(file) -> Table:
             yield number + 1, Rejected('file torn', f'damaged after row {number:,} ({e})')
 
     above = f'{name}: the header is row {start}; what stands above it was left out'
-    return Table(names, rows, f'Excel, sheet {sheet!r}', (above,) * (top < start))
+    others = ', '.join(repr(page) for page in pages if page != sheet)
+    other = f'{name}: the sheet {sheet!r} is read, and not {others}'
+    notes = (above,) * (top < start) + (other,) * bool(others)
+    return Table(names, rows, f'Excel, sheet {sheet!r}', notes)
 
 # %% ../../nbs/data/02_formats.ipynb #2b3abd59
 def open_format(

@@ -19,7 +19,7 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from ..core import ProdclfError, atomic_path, need
-from .text import cell_text, clean_id
+from .text import cell_text, clean_id, column_key
 
 # %% ../../nbs/data/04_images.ipynb #454f836f
 class ImageError(ProdclfError):
@@ -269,7 +269,7 @@ def _plain_name(name: str) -> str:
     "One spelling for all names that differ in letter case or in Unicode form alone"
     return name.lower() if name.isascii() else unicodedata.normalize('NFC', name).casefold()
 
-
+# %% ../../nbs/data/04_images.ipynb #2decf114
 class ImageFolder:
     "The folder that images are named in"
 
@@ -279,6 +279,7 @@ class ImageFolder:
     ):
         self.path = os.path.abspath(os.path.expanduser(folder))
         self.real, self.notes = os.path.realpath(self.path), {}
+        self.shared = []  # folders that all names begin with and that are not here
 
     def inside(
         self,
@@ -320,7 +321,7 @@ def find(
     slashed = name.replace('\\', '/')
     shown = ''.join(c if c.isprintable() else '\ufffd' for c in name[:80])
     if '://' in name or name.startswith('data:'):
-        return None, f'image is a web address: {shown}; save it and give the file name'
+        return None, f'image out of reach: {shown}; save it and give the file name'
     path, packed = os.path.normpath(os.path.join(self.path, slashed)), _packed_location(slashed)
     if packed:  # an image inside a part of a prepared catalog
         found, trouble = self.find(packed[0])
@@ -346,14 +347,16 @@ def find(
 # %% ../../nbs/data/04_images.ipynb #eed8237c
 def _spellings(
     cell: str,  # a name that is not there to the letter
-    own: str,  # the name of the images folder
+    folder: ImageFolder,  # where it is looked for
 ):
     "Yield what the cell may be called in the folder, the likeliest first, never a name outside"
+    own, shared = os.path.basename(folder.path), folder.shared
     plain = re.split(r'[?#]', unquote(re.sub(r'^file:/*', '/', cell)))[0].strip()
     for name in dict.fromkeys(s.replace('\\', '/') for s in (cell, plain)):
         steps = [s for s in name.split('/') if s not in ('', '.')]
         same = [i for i, s in enumerate(steps) if _plain_name(s) == _plain_name(own)]
-        for some in (steps, steps[same[-1] + 1 :] if same else []):
+        rest = steps[len(shared) :] if shared and steps[: len(shared)] == shared else []
+        for some in (steps, steps[same[-1] + 1 :] if same else [], rest):
             if some and '..' not in some and some[0][1:2] != ':':
                 yield '/'.join(some)
 
@@ -385,8 +388,7 @@ def _fitting(folder: ImageFolder, name: str) -> list:
 
 def _find_near(folder: ImageFolder, cell: str, trouble: str) -> tuple:  # (path, trouble, note)
     "The one file that a cell can mean; a note to be counted, with its first example"
-    own = os.path.basename(folder.path)
-    files = next((f for s in _spellings(cell, own) if (f := _fitting(folder, s))), [])
+    files = next((f for s in _spellings(cell, folder) if (f := _fitting(folder, s))), [])
     if len(files) > 1:
         two = ' or '.join(sorted(files)[:2])
         return None, f'image ambiguous: {cell[:80]} may be {two}', None
@@ -400,7 +402,7 @@ def _missing_note(folder: ImageFolder, cell: str) -> str:
     "A note to be counted, about the first that was missed: what was tried, and what is there"
     if 'missing' not in folder.notes:
         names, own = sorted(folder.known), os.path.basename(folder.path)
-        *_, tried = cell, *_spellings(cell, own)
+        *_, tried = cell, *_spellings(cell, folder)
         at = bisect_left(names, wanted := _ending.sub('', _plain_name(tried).rpartition('/')[2]))
         near = difflib.get_close_matches(wanted, names[max(0, at - 100) : at + 100], 1, 0)
         near = f'the nearest name there is {folder.known[near[0]][0]}' if near else 'it holds none'
@@ -412,7 +414,8 @@ def _missing_note(folder: ImageFolder, cell: str) -> str:
     return folder.notes['missing']
 
 # %% ../../nbs/data/04_images.ipynb #0edfa2d2
-_no_image = frozenset('nan none null n/a na #n/a <na> nil undefined - -- \\n []'.split())
+_no_image = 'nan none null n/a na n.a. #n/a #ref! #value! <na> nil undefined - -- ? \\n []'
+_no_image = frozenset(_no_image.split())
 _base64 = re.compile(r'(data:[^,]*;base64,|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR))\s*(.*)', re.S)
 _bare = re.compile(r'(//|www\.)[\w-]+(\.[\w-]+)+/')
 _first = 'cells hold a list of images, of which the first is used'
@@ -422,7 +425,7 @@ def is_address(
     image,  # path, address or None
 ) -> bool:
     "Whether an image is an address on the web"
-    return isinstance(image, str) and image.startswith(('http://', 'https://'))
+    return isinstance(image, str) and image[:8].lower().startswith(('http://', 'https://'))
 
 
 def _first_item(value):
@@ -477,7 +480,8 @@ def _find_otherwise(name: str, folder: ImageFolder, trouble: str) -> tuple:
 
 # %% ../../nbs/data/04_images.ipynb #18ed5a06
 _named = re.compile(
-    r'((all|base|main|primary|product|featured)_?)?(image|img|picture|photo|thumbnail)s?'
+    r'((all|base|main|primary|product|featured)_?)?'
+    r'(image|img|picture|photo|foto|bild(er)?|imagen|immagin[ei]|thumbnail)(e?s)?'
     r'(_?(url|link|src|path|file|file_?name|name|location)s?)?(_?0?1)?|file_?names?|path|ur[il]'
 )
 _general = ('file', 'path', 'ur', 'thumb')  # such names need names of images in their cells
@@ -505,8 +509,7 @@ def image_columns(
     "The columns that hold images by their name and by most of their cells, the likeliest first"
     found = {}
     for column in names:
-        plain = re.sub(r'[\W_]+', '_', str(column)).strip('_').lower()
-        cells = _filled(rows, column)
+        plain, cells = column_key(column), _filled(rows, column)
         if cells and _named.fullmatch(plain):
             fit, general = sum(map(_names_image, cells)), plain.startswith(_general)
             if fit * 2 > len(cells) and not (general and all(map(is_address, cells))):
@@ -514,6 +517,24 @@ def image_columns(
     return sorted(found, key=found.get)
 
 # %% ../../nbs/data/04_images.ipynb #0fdb218b
+def _images_folder(images, place):
+    "The folder that was asked for, or images/ beside the table in any case; None where none is"
+    if images is None and place and not os.path.isdir(images := os.path.join(place, 'images')):
+        images = next((p for p in Path(place).iterdir() if p.name.lower() == 'images'), None)
+    elif images is not None and not os.path.isdir(os.path.expanduser(images)):
+        raise ProdclfError(
+            f'{images}: no such folder of images. Remedy: another --images, or --image none'
+        )
+    return ImageFolder(images) if images and os.path.isdir(os.path.expanduser(images)) else None
+
+
+def _shared_folders(cells: list) -> list:
+    "The folders that all names in the cells begin with"
+    names = [first_of(v) for v in cells if isinstance(v, str) and not is_address(v)]
+    steps = [[s for s in re.split(r'[\\/]', n) if s not in ('', '.')][:-1] for n in names]
+    return os.path.commonprefix(steps) if len(set(names)) > 1 else []
+
+
 def _folder_beside(
     place: Path,  # the folder of the table
     cells: list,  # of the image column
@@ -528,7 +549,7 @@ def _folder_beside(
 # %% ../../nbs/data/04_images.ipynb #3d83a837
 def table_images(
     names: list,  # the columns of a table
-    sample,  # function that gives some of its rows, called where the names do not tell
+    sample,  # function that gives some of its rows
     roles: dict,  # the columns that were asked for
     images=None,  # folder of images that was asked for
     place=None,  # the folder of the table; None for a data frame
@@ -537,16 +558,13 @@ def table_images(
     asked, lower = roles.get('image'), {str(n).lower(): n for n in reversed(names)}
     if asked in ('', 'none', False):
         return roles, None, []
-    if images is not None and not os.path.isdir(os.path.expanduser(images)):
-        raise ProdclfError(
-            f'{images}: no such folder of images. Remedy: another --images, or --image none'
-        )
-    folder = images if images is not None else place and Path(place) / 'images'
-    folder = ImageFolder(folder) if folder and os.path.isdir(os.path.expanduser(folder)) else None
+    folder = _images_folder(images, place)
     column = lower.get(str('image' if asked is None else asked).lower())
-    if (column is None and asked) or (column is not None and folder and 'path' not in lower):
+    if column is None and asked:
         return roles, folder, []
     rows = sample()[:100]
+    if not asked and column is not None and not _filled(rows, column):
+        column = None
     likely = [c for c in image_columns(names, rows) if c not in roles.values()]
     if lower.get('path') in likely:
         roles = roles | dict(path='category_path' if 'category_path' in lower else 'none')
@@ -557,6 +575,9 @@ def table_images(
         cells = _filled(rows, name)
         there = folder or (place and cells and _folder_beside(Path(place), cells)) or None
         found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
+        if there and not found:  # the folders of the names may be those of another machine
+            there.shared = _shared_folders(cells)
+            found = sum(find_image(v, there)[:2] != (None, None) for v in cells)
         if column is not None or found * 2 > len(cells):
             return roles | dict(image=name), there, notes
         if name in likely:

@@ -97,7 +97,8 @@ def _shrink_row(image, data, config: PrepareConfig, folder) -> tuple:
         if unseen and folder and _is_gone(folder):
             raise _vanished(folder) from None
         return None, None, f'{e.reason}: {e.detail}'
-    return jpeg, perceptual_hash(small), None
+    is_pixel = max(small.size) < 3  # of a page of the web, and nothing to know a product by
+    return jpeg, None if is_pixel else perceptual_hash(small), None
 
 # %% ../../nbs/data/10_prepare.ipynb #48239b96
 def prepare_part(
@@ -359,8 +360,8 @@ def fetched_jobs(
         if len(got.failed) == len(got) > 1:
             raise ProdclfError(
                 f'none of {len(got):,} images could be fetched; {got.failed[0].url}: '
-                f'{got.failed[0].reason}. Remedy: check the network and run the same command '
-                'again; or do without --fetch-pictures'
+                f'{got.failed[0].reason.split(". Remedy")[0]}. Remedy: check the network and run '
+                'the same command again; or do without --fetch-pictures'
             )
         why = {r.url: f'image not fetched: {r.reason}' for r in got.failed}
         bad = {i: why[v] for i, v in enumerate(images) if v in why}

@@ -5,22 +5,27 @@
 # %% auto #0
 __all__ = ['quarantine_columns', 'product_columns', 'is_rounded', 'table_kind', 'table_files', 'source_name', 'remedy',
            'quarantine_frame', 'open_table', 'describe_table', 'table_names', 'read_rows', 'Columns', 'choose_columns',
-           'columns_by_content', 'content_id', 'category_key', 'CategoryReader', 'category_notes']
+           'columns_by_content', 'category_key', 'CategoryReader', 'category_notes']
 
 # %% ../../nbs/data/03_tables.ipynb #a9f9ca9a
 import csv, difflib, re, shlex, unicodedata, zipfile
 from functools import lru_cache
-from itertools import chain
+from collections import Counter
+from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
 import pandas as pd
-from ..core import ProdclfError, digest
+from ..core import ProdclfError
 from prodclf.data.text import (
     Rejected,
     cell_text,
     check_encoding,
+    column_key,
+    filled_text,
+    no_words,
     clean_id,
     clean_text,
     open_bytes,
@@ -39,8 +44,10 @@ _first_bytes = {
     b'ARROW1': 'arrow',
     b'\xff\xff\xff\xff': 'arrow',
     b'\xd0\xcf\x11\xe0': 'an Excel workbook of before 2007',
+    **{m: 'an archive' for m in (b'BZh', b'\xfd7zXZ', b'(\xb5/\xfd', b"7z\xbc\xaf'", b'Rar!')},
+    **{m: 'no table' for m in (b'%PDF', b'SQLite format', b'\x89PNG', b'\xff\xd8\xff')},
 }
-_save_as = 'Remedy: open it in a spreadsheet and save it as CSV (UTF-8) or .xlsx'
+_save_as = 'Remedy: unpack it, or open it in a spreadsheet, and save it as CSV (UTF-8) or .xlsx'
 
 
 def _kind_by_name(name: str, shown: str) -> str:
@@ -58,8 +65,9 @@ def _kind_by_name(name: str, shown: str) -> str:
 
 def _text_kind(file, kind: str) -> str:
     "A text file begins as JSON does, or is CSV; raises `ProdclfError` for a page of the web"
-    start = next((s for s in text_lines(file) if str(s).strip()), '')
-    start = str(start).strip()[:200]
+    start = ''.join(map(str, islice(text_lines(file), 20))).strip()[:1000]
+    if 20 * sum(c < '\t' or '\r' < c < '\x1b' for c in start) > len(start):
+        raise ProdclfError(f'{Path(file).name}: not text. {_save_as}')
     if re.match(r'<(!doctype|html|table|\?xml|rss|body)\b', start, re.I):
         raise ProdclfError(
             f'{Path(file).name}: a page of the web, or XML, and no table. {_save_as}'
@@ -84,12 +92,8 @@ def table_kind(
 ) -> str:
     """'csv', 'jsonl', 'parquet', 'arrow' or 'excel'; raises `ProdclfError` for any other"""
     name, start = Path(file).name, b''
-    if Path(file).is_file():
-        try:
-            with open(file, 'rb') as f:
-                start = f.read(8)
-        except OSError:
-            pass  # whoever reads it says why
+    with suppress(OSError), open(file, 'rb') as f:  # whoever reads it says why
+        start = f.read(16)
     kind = next((k for first, k in _first_bytes.items() if start.startswith(first)), None)
     if kind in ('parquet', 'arrow'):
         return kind
@@ -203,12 +207,16 @@ _remedies = {
     'unknown split': 'write train, valid or test, or --split none to take no notice',
     'neither text nor image': 'fill in a title, or name more columns with --text',
     'duplicate id': '--id none, or --id with another column; or give each product an id of its own',
+    'header line': 'none is needed: it is no product',
     'variant row': 'none is needed: the product above it has the text and the category',
     'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
     'image ambiguous': 'write the whole name of the file into the cell',
     'image is HEIC': "pip install 'prodclf[heic]' and a new --out; or save the photos as JPEG",
-    'image outside the images folder': 'copy the file into the images folder',
+    'image is a web address': 'prodclf prepare DATA --out FOLDER --fetch-pictures fetches it, or '
+    '--text names columns of text',
+    'image outside the images folder': 'copy it to the same place below the images folder, or '
+    '--bad-image text-only',
     'image not fetched': 'run the same command again in a new folder, or --bad-image text-only',
     'unknown category': 'add the category to the table of categories',
 }
@@ -325,8 +333,7 @@ class Columns(NamedTuple):
     @property
     def used(self) -> list:
         "The names of all columns that are read"
-        names = (role if isinstance(role, tuple) else (role,) for role in self)
-        return list(dict.fromkeys(c for c in chain.from_iterable(names) if c))
+        return list(dict.fromkeys(c for c in (self.title, *self.text, *self[2:]) if c))
 
     def __str__(self):
         return ', '.join(
@@ -339,32 +346,36 @@ class Columns(NamedTuple):
 def _listed_names(names: list, most: int = 24) -> str:
     "The names of columns for a message, not all of two hundred"
     more = f' and {len(names) - most} more' * (len(names) > most)
-    return ', '.join(map(str, names[:most])) + more
+    return ', '.join(str(n)[:60] for n in names[:most]) + more
 
 
 def _find_column(
     names: list,  # the columns there are
-    wanted: str,  # the column asked for; upper and lower case are told apart only when both exist
+    wanted: str,  # the column asked for; its spelling may differ where it is the only one
     role: str,  # the option that asked
     source='the table',  # what the message calls the source
 ) -> str:
     "The column of that name; raises with the closest name and all there are"
     if wanted in names:
         return wanted
-    same = [n for n in names if str(n).lower() == str(wanted).lower()]
-    if same:
+    same = [n for n in names if column_key(n) == column_key(wanted)]
+    if len(same) == 1:
         return same[0]
-    close = difflib.get_close_matches(str(wanted).lower(), [str(n).lower() for n in names], 1, 0.7)
-    close = next((n for n in names if close and str(n).lower() == close[0]), None)
+    lower = {str(n).lower(): str(n) for n in names}
+    close = difflib.get_close_matches(str(wanted).lower(), lower, 1, 0.7)
+    close = lower[close[0]] if close else 'NAME'
     whole = [n for n in names if ',' in str(n) and str(wanted) in map(str.strip, str(n).split(','))]
-    close = f'\'"{whole[0]}"\'' if whole and role == 'text' else close
+    close = f'"{whole[0]}"' if whole and role == 'text' else close
     raise ProdclfError(
         f'{source}: no column {wanted!r} (for --{role}); the columns are '
-        f'{_listed_names(names)}. Remedy: --{role} {close or "NAME"}'
+        f'{_listed_names(names)}. Remedy: --{role} {shlex.quote(close)}'
     )
 
 # %% ../../nbs/data/03_tables.ipynb #4604a3d9
-_category_like = re.compile('categor|type|class|kind|department|label', re.I)
+_category_like = re.compile('at[eé]gor|warengruppe|type|class|kind|department|label|tags', re.I)
+_also = dict(label=['category'], path=['category_path'])
+_titles = ['title', 'name', 'product_name', 'item_name', 'product_title', 'productdisplayname']
+_texts = ['description', 'text', 'body', 'item_description', 'product_description']
 
 
 def _names_in(option, names) -> list:
@@ -373,7 +384,7 @@ def _names_in(option, names) -> list:
         return list(option) if isinstance(option, (list, tuple)) else [option]
     if any(str(n).lower() == option.strip().lower() for n in names):
         return [option.strip()]
-    return [c.strip() for c in next(csv.reader([option], skipinitialspace=True))]
+    return [c.strip() for c in next(csv.reader([' '.join(option.split())], skipinitialspace=True))]
 
 # %% ../../nbs/data/03_tables.ipynb #34ad8e15
 def _likely_label(names: list, rows) -> str:
@@ -381,7 +392,7 @@ def _likely_label(names: list, rows) -> str:
 
     def doubts(name):
         is_empty = not any(cell_text(r.get(name)) for r in rows)
-        return is_empty, not re.search('categor|product.type', str(name), re.I)
+        return is_empty, not re.search(r'at[eé]gor(?!.*(id|code|number)s?$)', name, re.I)
 
     return str(min(filter(_category_like.search, map(str, names)), key=doubts, default='NAME'))
 
@@ -389,10 +400,15 @@ def _likely_label(names: list, rows) -> str:
 def _check_columns(c: Columns, names: list, source, need_label: bool, rows) -> Columns:
     "The columns; raises where nothing can be read, or learned, or a name stands for two"
     there = _listed_names(names)
-    if not c.text and not c.image:
+    if not c.text and not c.image or {'data', 'annotations'} <= set(names):
+        mend = '--text NAME or --image NAME; where line 1 is a product, write names above it'
+        if len(names) == 1:
+            mend = 'write commas or tabs between fields, or one flat object of JSON a product'
+        if 'annotations' in names:
+            mend = 'these are tasks of Label Studio: export them there as CSV'
         raise ProdclfError(
             f'{source}: nothing to read: no column title, description or image; the columns are '
-            f'{there}. Remedy: --text NAME or --image NAME'
+            f'{there}. Remedy: {mend}'
         )
     if need_label and not c.label:
         raise ProdclfError(
@@ -421,50 +437,36 @@ def choose_columns(
 
     def pick(role, *defaults):
         asked = roles.get(role)
+        if asked is False or asked in ('', 'none'):
+            return None
         if asked is not None:
-            return (
-                None
-                if asked is False or asked in ('', 'none')
-                else _find_column(names, asked, role, source)
-            )
-        return next((n for d in defaults for n in names if str(n).lower() == d), None)
+            return _find_column(names, asked, role, source)
+        return next((n for d in defaults for n in names if column_key(n) == d), None)
 
     ours = all(c in names for c in product_columns)
-    title, text = pick('title', 'title'), roles.get('text')
+    title, text = pick('title', *_titles), roles.get('text')
     if text is None:
-        text = ['text'] if ours else [c for c in (title, pick('', 'description', 'text')) if c]
+        text = ['text'] if ours else [c for c in (title, pick('', *_texts)) if c]
     else:
         asked = [c for c in _names_in(text, names) if c not in ('', 'none')]
         text = [_find_column(names, c, 'text', source) for c in asked]
     found = Columns(
         title or (text[0] if text and roles.get('title') is None else None),
         tuple(dict.fromkeys(text)),
-        pick('image', 'image'),
-        pick('label', 'label', 'category'),
-        pick('path', 'path', 'category_path'),
-        pick('group', 'group'),
-        pick('id', 'id'),
-        pick('split', 'split'),
+        **{r: pick(r, r, *_also.get(r, ())) for r in Columns._fields[2:]},
     )
     return _check_columns(found, names, source, need_label, rows)
 
 # %% ../../nbs/data/03_tables.ipynb #4006f524
-_id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle code'
-_id_names = [
-    *_id_names.split(),
-    'offer_id',
-    'article_id',
-    'g_id',
-    'product_sku',
-    'variant_sku',
-    'item_sku',
-]
+_id_names = 'id product_id item_id uniq_id sku asin parent_asin gtin ean upc barcode handle'.split()
+_id_names += 'code offer_id article_id product_sku variant_sku item_sku seller_sku'.split()
+_id_names += ['item_number']
 is_rounded = re.compile(r'\d([.,]\d+)?E\+\d+').fullmatch  # a number that a spreadsheet has cut
 
 
 def _id_column(columns: Columns, rows: list):
     "A column of ids under one of their usual names, or None"
-    names = {re.sub(r'\W+', '_', str(n).lower()).strip('_'): n for r in rows[:9] for n in r}
+    names = {column_key(n): n for r in rows[:9] for n in r}
     known = [columns.title, columns.label, *columns.text]
     full = [r for r in rows if any(cell_text(r.get(c)) for c in known if c)]
     for name in (names[n] for n in _id_names if n in names and names[n] not in known):
@@ -481,52 +483,47 @@ def columns_by_content(
     "The columns with those of ids and splits as the rows suggest, where nobody asked for one"
     if roles.get('id') is None and columns.id is None:
         columns = columns._replace(id=_id_column(columns, rows))
-    words = dict.fromkeys(t.strip() for r in rows if (t := cell_text(r.get(columns.split))))
+    notes = ['no column of text: the images alone are read; --text NAME adds one']
+    notes = notes * (not columns.text and roles.get('text') is None)
+    words = dict.fromkeys(t.strip() for r in rows if (t := filled_text(r.get(columns.split))))
     if roles.get('split') is not None or not words or split_words.keys() & {*map(str.lower, words)}:
-        return columns, []
+        return columns, notes
     some = ', '.join(repr(w[:40]) for w in list(words)[:3])
     note = f'the column {columns.split!r} holds {some} and no train, valid or test: it is no split'
-    return columns._replace(split=None), [note]
-
-# %% ../../nbs/data/03_tables.ipynb #67c79616
-def content_id(
-    texts,  # cells of a product, strings or None
-    image=None,  # the cell of its image: a name, an address, bytes, or an object with these
-) -> str:
-    "A name made of what a product holds, for one that has no id"
-    if isinstance(image, dict):
-        image = image.get('path') or image.get('bytes')
-    if not isinstance(image, (bytes, bytearray, memoryview)):
-        image = cell_text(image)
-    return 'p-' + digest(*texts, image, size=8)  # the letter keeps it a text in a spreadsheet
+    return columns._replace(split=None), [*notes, note]
 
 # %% ../../nbs/data/03_tables.ipynb #1d1fd177
-_no_category = frozenset([r'\n', '#n/a', '<na>', 'nan', 'null', '#value!', '#ref!', '#name?'])
 _doubtful = frozenset('na n/a n.a. - -- — . ? none unknown undefined uncategorized misc'.split())
 _steps = [re.compile(p) for p in (r'\s*(?:-?>+|[›»→])\s*', r'\s*\|+\s*', r'\s*/+\s*')]
 _apart = re.compile(r"[\s_\-‐-―.,;:'’]+")
 
 
+def _is_below(path: str, above: str) -> bool:
+    "Whether a category path goes on where another ends"
+    return path.startswith(above) and bool(re.match(r'\s*[>/|›»]', path[len(above) :]))
+
+
 def category_key(
     name: str,  # of a category
 ) -> str:
-    "What the spellings of a category share: no case, blanks, hyphens or points"
+    "What the spellings of a category share: no case, blanks, hyphens, points or leading zeros"
     plain = unicodedata.normalize('NFKC', name).casefold()
+    plain = re.sub(r'^0*(\d+)(\.0+)?$', r'\1', plain)
     return _apart.sub(' ', plain).strip() or plain
 
-
+# %% ../../nbs/data/03_tables.ipynb #4a7fd642
 class CategoryReader:
     "What turns a cell into the name of a category, or None"
 
     def __init__(
         self,
         depth: int = None,  # steps of a path that are kept; None: all
-        separator: str = None,  # between several categories in a cell, of which the first is taken
+        separator: str = None,  # between several categories in a cell: the first, or one below it
         missing: str = None,  # further names, with commas between, that stand for no category
         merge=False,  # join spellings; a list of names: under these
     ):
         self.depth, self.separator, self.merge = depth, separator, merge is not False
-        self.missing = _no_category.union(m.strip().casefold() for m in (missing or '').split(','))
+        self.missing = {w.strip().casefold() for w in [*no_words, *(missing or '').split(',')]}
         self.spellings = {
             category_key(n): n for n in (merge if self.merge and merge is not True else ())
         }
@@ -539,7 +536,9 @@ class CategoryReader:
     def _of_text(self, text):
         name = clean_text(without_brackets(text.strip(), self.separator or ', '))
         if self.separator:
-            name = next(filter(None, map(str.strip, name.split(self.separator))), '')
+            parts = [p for p in map(str.strip, name.split(self.separator)) if p]
+            parts = [p for p in parts if p.casefold() not in self.missing]
+            name = next((p for p in parts if not any(_is_below(q, p) for q in parts)), '')
         if self.depth:
             cut = next((p for p in _steps if p.search(name)), _steps[0])
             name = ' > '.join([s for s in cut.split(name) if s][: self.depth])
@@ -557,12 +556,14 @@ def _listed(names, counts) -> str:
 
 def _several(names, separator: str) -> list:
     "The names that seem to hold several categories: most of what they hold is in others, too"
-    many, inside = [n for n in names if separator in n], {}
-    for n in many:
-        for part in n.split(separator):
-            inside.setdefault(part.strip(), set()).add(n)
-    again = sum(len(held) > 1 for held in inside.values())
-    return many if len(many) > 2 and 5 * len(many) >= len(names) and 2 * again > len(inside) else []
+    many = [n for n in names if separator in n]
+    parts = [{*map(str.strip, n.split(separator))} for n in many]
+    held = Counter(chain.from_iterable(parts))
+    again = sum(held[p] > 1 for found in parts for p in found)
+    paths = sum(any(_is_below(q, p) for p in found for q in found) for found in parts)
+    one_in_all = len(many) == len(names) and len(many) in held.values()
+    likely = 2 * again > sum(map(len, parts)) or 2 * paths > len(many) or one_in_all
+    return many if len(many) > 2 and 5 * len(many) >= len(names) and likely else []
 
 # %% ../../nbs/data/03_tables.ipynb #4778794b
 def category_notes(
@@ -586,9 +587,12 @@ def category_notes(
         )
     for separator in ';|,':
         if many := _several(counts, separator):
+            firsts = {n.split(separator)[0].strip() for n in many}
+            more = f', with --missing {min(firsts)!r} the next' * (len(firsts) == 1)
             notes.append(
                 f'{len(many):,} of {len(counts):,} labels seem to be several categories in one '
                 f'cell, such as {_listed(many, counts)}; --separator {separator!r} takes the first'
+                + more
             )
     if 2 * sum('>' in n for n in counts) > len(counts) > 2:
         notes.append('labels are category paths; --depth 1 (or 2 …) keeps their first steps')
