@@ -363,7 +363,7 @@ def _fit_head(scaled: _Scaled, views, solver, l2, seed):
     def fit(rows):
         y, C = data.y[rows], data.n_classes
         if solver == 'exact':
-            w, b = fit_logistic(scaled[rows], y, C, l2, iterations=40)
+            w, b = fit_logistic(scaled[rows], y, C, l2, iterations=40, history=30)
         else:
             vectors, present = ({v: d[v] for v in views} for d in (data.vectors, data.present))
             loader = EmbeddingLoader(

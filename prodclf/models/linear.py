@@ -84,6 +84,7 @@ def fit_logistic(
     iterations: int = 80,  # of L-BFGS, at most
     start=None,  # (weights, bias) to start from, such as those of fewer labels
     tolerance: float = 1e-6,  # stop when the loss changes less
+    history: int = 10,  # steps that L-BFGS remembers: more memory, fewer steps
 ) -> tuple:  # (K, C) weights, (C,) bias
     "Multinomial logistic regression"
     zt, yt = torch.from_numpy(np.ascontiguousarray(z)), torch.from_numpy(np.asarray(y, np.int64))
@@ -94,7 +95,7 @@ def fit_logistic(
     optimizer = torch.optim.LBFGS(
         [w, b],
         max_iter=iterations,
-        history_size=30,
+        history_size=history,
         line_search_fn='strong_wolfe',
         tolerance_change=tolerance,
     )
