@@ -304,7 +304,8 @@ def test_mutated_pictures(tmp_path):
         table = pq.read_table(tmp_path/f'part-{i:05d}.parquet'); assert table.schema.equals(part_schema())
         for cell,mark in zip(table['image'].to_pylist(), table['image_hash'].to_pylist()):
             im = load_image(tmp_path/'images'/cell)
-            assert im.mode == 'RGB' and 1 <= max(im.size) <= 32 and len(mark) == 32
+            assert im.mode == 'RGB' and 1 <= max(im.size) <= 32
+            assert len(mark) == 32 if mark else max(im.size) < 3           # a pixel is nothing to know a product by
     print(good, reasons)
     assert good > many/10 and set(reasons) <= {'image damaged', 'image truncated', 'image too large', 'image empty', 'not an image'} and len(reasons) > 3, reasons
 
@@ -366,9 +367,15 @@ def test_any_bytes_as_lines(raw):
     from pathlib import Path
     with tempfile.TemporaryDirectory() as d, in_time():
         (file := Path(d)/'x.jsonl').write_bytes(raw)
-        assert [n for n,_ in read_rows(file)] == [n for n,line in enumerate(raw.removeprefix(b'\xef\xbb\xbf').split(b'\n'), 1) if line.strip()]
+        try: found = [n for n,_ in read_rows(file)]
+        except ProdclfError as e: assert 'not text' in str(e) and 'Remedy' in str(e)
+        else: assert found == [n for n,line in enumerate(raw.removeprefix(b'\xef\xbb\xbf').split(b'\n'), 1) if line.strip()]
         (file := Path(d)/'x.csv').write_bytes(b'id,title,label\n' + raw)
-        rows = list(read_rows(file)); numbers = [n for n,_ in rows]
+        try: rows = list(read_rows(file))
+        except ProdclfError as e:
+            assert 'not text' in str(e) and 'Remedy' in str(e)
+            return
+        numbers = [n for n,_ in rows]
         assert numbers == sorted(numbers) and all(isinstance(r, (dict, Rejected)) for _,r in rows)
         assert bool(rows) == any(line.strip(b'\r\n') for line in raw.splitlines())
         try: read(file)
