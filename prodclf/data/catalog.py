@@ -107,6 +107,13 @@ def none_left(
         f'{name}: none of {rows:,} rows can be used ({why}). Remedy: {remedy(most)}'
     )
 
+# %% ../../nbs/data/07_catalog.ipynb #e92c7667
+def _no_folder(cell) -> ProdclfError:
+    return ProdclfError(
+        f'the image column names files, such as {str(cell)[:60]!r}, and there is no folder of '
+        'images. Remedy: --images DIR, or --image none to do without'
+    )
+
 # %% ../../nbs/data/07_catalog.ipynb #0548e2cc
 def table_adapter(
     columns: Columns,  # which column is what
@@ -119,13 +126,10 @@ def table_adapter(
     on_the_web, is_first, above = [], text[:1] == (title,), [None]
 
     def adapt(record):
-        get = record.get
-        found, data, trouble, note = find_image(get(image), folder) if image else (None,) * 4
+        get, cell = record.get, record.get(image) if image else None
+        found, data, trouble, note = find_image(cell, folder) if image else (None,) * 4
         if trouble and folder is None and not on_the_web:
-            raise ProdclfError(
-                f'the image column names files, such as {str(get(image))[:60]!r}, and there is no '
-                'folder of images. Remedy: --images DIR, or --image none to do without'
-            )
+            raise _no_folder(cell)
         if folder is None and is_address(found):
             on_the_web.append(True)
         texts, category = [cell_text(get(c)) for c in text], cell_text(get(label))
@@ -133,14 +137,20 @@ def table_adapter(
         before, above[0] = above[0], get(id)
         if not category and not shown and not any(texts) and clean_id(before) and before == get(id):
             raise Rejected('variant row', f'of the product {clean_id(before)[:80]!r} above it')
-        cells = dict(
-            id=filled_text(get(id)), guessed=guessed, title=shown, texts=texts, label=category
-        )
-        cells |= dict(path=get(path), image=found, data=data, trouble=trouble, note=note)
-        return cells | {
-            'image_cell': get(image) if image else None,
+        return {
+            'id': filled_text(get(id)),
+            'guessed': guessed,
+            'title': shown,
+            'texts': texts,
+            'label': category,
+            'path': get(path),
             'group': filled_text(get(group)) if group else None,
             'split': filled_text(get(split)) if split else None,
+            'image': found,
+            'image_cell': cell,
+            'data': data,
+            'trouble': trouble,
+            'note': note,
         }
 
     return adapt
@@ -204,7 +214,8 @@ _rounded = (
 def _name_product(cells: dict, texts: list, seen: SeenIds, counts: Counter) -> str:
     "The id of a product, new among those seen; raises `Rejected` where a given one is taken"
     id, second = clean_id(cells['id']), clean_id(cells.get('second'))
-    counts[_rounded] += bool(id and 'E+' in id and is_rounded(id))
+    if id and 'E+' in id and is_rounded(id):
+        counts[_rounded] += 1
     if id and seen.add(second or id):
         if second and not seen.add(id):
             id, counts[_shared] = second, counts[_shared] + 1

@@ -165,15 +165,14 @@ def clean_id(
     value,  # whatever the cell holds
 ) -> str:
     "The id as a string on one line; None when it is missing"
+    if value is None:
+        return None
     if isinstance(value, str) and value.isascii() and value.isprintable():
         return value.strip() or None
     return (
         _blank.sub(' ', (cell_text(value) or '').encode('utf-8', 'replace').decode()).strip()
         or None
     )
-
-# %% ../../nbs/data/01_text.ipynb #c7871270
-#| export
 
 # %% ../../nbs/data/01_text.ipynb #f062c2aa
 def without_brackets(

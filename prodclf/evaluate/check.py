@@ -6,13 +6,12 @@
 __all__ = ['CatalogCheck', 'check_catalog', 'write_check']
 
 # %% ../../nbs/evaluate/06_check.ipynb #ad705fe6
-import base64, io, shlex
+import shlex
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..core import ProdclfError, atomic_path, rng
 from ..data.catalog import drop_images, join_readings, read_blocks
@@ -22,6 +21,7 @@ from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
 from . import plots
+from .report import image_uri, render_page
 
 # %% ../../nbs/evaluate/06_check.ipynb #98cda353
 @dataclass
@@ -254,16 +254,6 @@ def _sections(found: CatalogCheck) -> list:
     return [(head, body) for head, body in sections if body]
 
 # %% ../../nbs/evaluate/06_check.ipynb #b7de1000
-def _photo(image) -> tuple:
-    "A data URI and None, or None and the reason why there is none"
-    small = plots.small_image(image, 144)
-    if isinstance(small, str):
-        return None, small
-    out = io.BytesIO()
-    small.save(out, 'JPEG', quality=60, optimize=True)
-    return 'data:image/jpeg;base64,' + base64.b64encode(out.getvalue()).decode(), None
-
-
 def _shelves(found: CatalogCheck, categories: int, products: int, seed: int) -> list:
     "(heading, products) of the largest categories and of the largest groups"
     dataset, shelves = found.dataset, []
@@ -288,16 +278,8 @@ def write_check(
     seed: int = 0,  # of the products that are drawn
 ) -> Path:
     "Write the check as one self-contained HTML file and return its path"
-    pages = Environment(
-        loader=PackageLoader('prodclf'),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters |= dict(line=plots.short, size=_size)
+    values = dict(c=found, shelves=_shelves(found, categories, products, seed), photo=image_uri)
+    page = render_page('check.html.j2', values, line=plots.short, size=_size)
     with atomic_path(Path(file)) as p:
-        shelves = _shelves(found, categories, products, seed)
-        page = pages.get_template('check.html.j2').render(c=found, shelves=shelves, photo=_photo)
         p.write_text(page, encoding='utf-8', errors='replace')
     return Path(file)
