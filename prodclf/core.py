@@ -25,6 +25,15 @@ extras = dict(
     ipywidgets='notebook',
     anywidget='notebook',
     traitlets='notebook',
+    onnx='onnx',
+    onnxscript='onnx',
+    onnxruntime='onnx',
+    fastapi='serve',
+    uvicorn='serve',
+    prometheus_client='serve',
+    optuna='search',
+    tensorboard='tracking',
+    wandb='tracking',
 )
 
 
