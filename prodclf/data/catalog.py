@@ -573,7 +573,7 @@ def write_catalog(
     if outside:
         raise ProdclfError(
             f'{outside[0]}: not in {folder.path}. Remedy: images=FOLDER that holds all '
-            f'{products.image.notna().sum():,} pictures'
+            f'{products.image.notna().sum():,} images'
         )
     table = products[product_columns].assign(
         image=[p[len(folder.path) + 1 :] if isinstance(p, str) else None for p in products.image]
