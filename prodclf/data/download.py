@@ -14,7 +14,6 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from fastcore.basics import patch
-from fastcore.meta import delegates
 from ..core import ProdclfError, progress
 from prodclf.data.web import (
     DownloadConfig,
@@ -517,17 +516,16 @@ def _opened(folder):
         ) from None
 
 # %% ../../nbs/data/09_download.ipynb #b478723f
-@delegates(DownloadConfig)
 def fetch(
     files: list,  # of `Remote`
     folder,  # where they go; nothing is written elsewhere
     workers: int = 8,  # files at the same time
-    **kwargs,  # see `DownloadConfig`
+    **options,  # fields of `DownloadConfig`
 ) -> Fetched:
     """Fetch files in parallel, each whole and checked or not at all; the same call again goes on.
     Raises `ProdclfError` for a full disk, or a folder that cannot be written or is in use"""
     files = [f if isinstance(f, Remote) else Remote(*f) for f in files]
-    config = DownloadConfig(**kwargs)
+    config = DownloadConfig(**options)
     again = _twice(files)
     with (
         _opened(folder) as manifest,

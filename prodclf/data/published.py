@@ -10,10 +10,9 @@ import os, shutil, tarfile
 from pathlib import Path
 from urllib.parse import quote
 
-from fastcore.meta import delegates
 from .. import __version__
 from ..core import Clock, ProdclfError, write_json
-from .web import DownloadConfig, Hopeless, safe_path
+from .web import Hopeless, safe_path
 from .download import Remote, fetch
 
 # %% ../../nbs/data/12_published.ipynb #8de579b2
@@ -136,7 +135,6 @@ def _account(got, clock) -> dict:
     )
 
 # %% ../../nbs/data/12_published.ipynb #c55ec04f
-@delegates(DownloadConfig)
 def fetch_command(
     source: str,  # 'abo' or 'amazon-reviews'
     out,  # folder
@@ -144,13 +142,13 @@ def fetch_command(
     categories: list = None,  # amazon-reviews: which; all when not given
     workers: int = 8,  # files at the same time
     unpacked: bool = True,  # unpack the archives too
-    **kwargs,  # see `DownloadConfig`
+    **options,  # fields of `DownloadConfig`
 ) -> int:  # 0: everything is there; 1: something is missing
     """Fetch a published source and write metrics.json; prints a summary and every failure. Raises
     `ProdclfError` as `fetch`, `sources_to_fetch` and `unpack` do"""
     clock = Clock()
     with clock('fetch'):
-        got = fetch(sources_to_fetch(source, base_url, categories), out, workers=workers, **kwargs)
+        got = fetch(sources_to_fetch(source, base_url, categories), out, workers=workers, **options)
     with clock('unpack'):
         members = sum(
             unpack(Path(out) / r.name, out)

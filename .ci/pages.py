@@ -1,0 +1,466 @@
+"""The docs site: the notebooks as pages, the pages of the commands, and what must hold on them.
+
+python .ci/pages.py process        nbs/ into _proc/, with the pages of the commands; no Quarto
+python .ci/pages.py check [DIR]    every rule, on _proc/ or DIR; a line for each breach
+python .ci/pages.py build          process, check, render with Quarto into _docs/, and check that
+"""
+
+import ast
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from posixpath import dirname, join, normpath, relpath
+
+root = Path(__file__).resolve().parent.parent
+out = root / '_proc'
+site = 'https://prodclf.github.io/prodclf/'
+
+
+# Names in prose
+
+
+def is_distinctive(name: str) -> bool:
+    """Whether a word in code style can only be the name of a thing in the package: `fit_blend`,
+    `ProductDataset`, `Pool.start`. `auto`, `train` and `label` are strategies, commands and columns
+    as well, and are not linked"""
+    words = name.removesuffix('()').split('.')
+    if any(w.startswith('_') for w in words):
+        return False
+    return '_' in name or name[:1].isupper() or len(words) > 1
+
+
+@cache
+def commands() -> list:
+    "The names of the commands"
+    import typer
+    from prodclf.cli import main
+
+    return list(typer.main.get_command(main.app).commands)
+
+
+def linked(text: str, page: str) -> str:
+    "Markdown with links from names of the package, and from `prodclf COMMAND`, to their pages"
+    from nbdev.doclinks import NbdevLookup
+
+    found = NbdevLookup()
+
+    def link(match):
+        name = match[1]
+        if command := re.match(r'prodclf ([a-z]+)\b', name):
+            known = command[1] in commands()
+            return (
+                f'[{match[0]}]({_to(page, f"commands/{command[1]}.html")})' if known else match[0]
+            )
+        owner = re.sub(
+            r'(\w)\.\w+$', r'\1', name.removesuffix('()')
+        )  # methods stand with their class
+        place = found.doc(owner) if is_distinctive(name) and is_distinctive(owner) else None
+        return f'[{match[0]}]({_to(page, place.removeprefix(site))})' if place else match[0]
+
+    lines, fenced = text.splitlines(), False
+    for i, line in enumerate(lines):
+        fenced ^= line.startswith('```')
+        if not fenced and not line.startswith(('    ', '#')):
+            lines[i] = re.sub(r'(?<!\[)`([^`\n]+)`(?!\])', link, line)
+    return '\n'.join(lines)
+
+
+def _to(page: str, target: str) -> str:
+    "A link from one page of the site to another"
+    return relpath(target, dirname(page) or '.')
+
+
+# What nbdev shows of an exported name
+
+
+def tidy_doc(text: str, is_class: bool) -> str:
+    "The documentation of a name as nbdev writes it, mended: classes, code in comments, docstrings"
+    head, fence, rest = text.partition('```python\n')
+    signature, end, about = rest.partition('\n```\n')
+    if not fence or not end:
+        return text
+    signature = signature.replace('`', "'") if '`' in signature else signature
+    signature = re.sub(r'^def ', 'class ', signature) if is_class else signature
+    about = ' '.join(about.split())
+    about = about.replace('*Call self as a function.*', '').replace('Call self as a function.', '')
+    about = re.sub(r'^\*(.+?)\*', r'\1', about) if about.startswith('*') else about
+    return f'{head}{fence}{signature}{end}\n{about.strip()}'
+
+
+def filters():
+    "nbdev's processors, with ours for links, docs and source code"
+    from nbdev.processors import FilterDefaults, Processor
+
+    classes, sources = set(), {}
+
+    class Collect(Processor):
+        "The code of exported names, before nbdev takes it away"
+
+        def begin(self):
+            for cell in self.nb.cells:
+                shown = {'export', 'exports'} & set(cell.directives_)
+                if cell.cell_type != 'code' or not shown:
+                    continue
+                for node in ast.parse(cell.source).body:
+                    name = getattr(node, 'name', None)
+                    if name and 'exports' not in cell.directives_:
+                        sources[name] = cell.source
+                    if isinstance(node, ast.ClassDef):
+                        classes.add(name)
+
+    class Tidy(Processor):
+        "Documentation as it should look, and below it the code, folded"
+
+        def __call__(self, cell):
+            page = self.nb.page
+            if cell.cell_type == 'markdown':
+                cell.source = linked(cell.source, page)
+                return
+            shown = re.search(r'^show_doc\(([\w.]+)', cell.source or '', re.M)
+            for output in cell.get('outputs', []) if shown else ():
+                data = output.get('data', {})
+                if 'text/markdown' not in data:
+                    continue
+                text = tidy_doc(''.join(data['text/markdown']), shown[1] in classes)
+                text = linked(text, page)
+                if source := sources.pop(shown[1], None):
+                    text += folded(source)
+                data['text/markdown'] = text
+                data.pop('text/plain', None)
+
+    class Site(FilterDefaults):
+        def base_procs(self):
+            return [Collect, *(p for p in super().base_procs() if p.__name__ != 'add_links')]
+
+        def xtra_procs(self):
+            return [Tidy]
+
+    return Site()
+
+
+def folded(source: str) -> str:
+    "The code of a cell below its documentation, closed until somebody opens it"
+    code = re.sub(r'^#\|.*\n', '', source, flags=re.M).strip()
+    opened = '\n\n<details class="source"><summary>Code</summary>\n\n```python\n'
+    return f'{opened}{code}\n```\n\n</details>\n'
+
+
+# Pages
+
+
+def output_name(path: str) -> str:
+    "The page of a notebook: models/04_fusion.ipynb is models/fusion.html"
+    folder, name = os.path.split(path)
+    return join(folder, re.sub(r'^[0-9]+[a-z]?_', '', Path(name).stem) + '.html')
+
+
+def process_notebook(path: str):
+    "One notebook of nbs/ into _proc/"
+    from execnb.nbio import read_nb, write_nb
+
+    os.chdir(root)
+    os.environ['IN_TEST'] = '1'
+    nb = read_nb(root / 'nbs' / path)
+    nb.page = output_name(path)
+    with open(os.devnull, 'w') as quiet, redirect_stdout(quiet):
+        filters()(nb)
+    del nb['page']
+    target = out / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_nb(nb, target)
+
+
+def process(workers: int = os.cpu_count()):
+    "All notebooks, all other files of nbs/, and the pages of the commands"
+    from nbdev.quarto import refresh_quarto_yml
+
+    os.chdir(root)
+    refresh_quarto_yml()
+    shutil.rmtree(out, ignore_errors=True)
+    nbs = root / 'nbs'
+    files = [p for p in nbs.rglob('*') if p.is_file() and '.ipynb_checkpoints' not in p.parts]
+    books = sorted(str(p.relative_to(nbs)) for p in files if p.suffix == '.ipynb')
+    for p in files:
+        if p.suffix != '.ipynb':
+            (out / p.relative_to(nbs)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(p, out / p.relative_to(nbs))
+    warnings.filterwarnings('ignore', 'Found cells containing imports')
+    with ProcessPoolExecutor(workers, mp_context=get_context('fork')) as pool:
+        for name, done in [(b, pool.submit(process_notebook, b)) for b in books]:
+            try:
+                done.result()
+            except Exception as e:
+                raise SystemExit(f'nbs/{name}: {e}') from e
+    write_commands()
+
+
+def write_commands():
+    "One page for each command, made from the parser, and one that lists them"
+    import typer
+    from prodclf.cli import main
+
+    top = typer.main.get_command(main.app)
+    folder = out / 'commands'
+    folder.mkdir(exist_ok=True)
+    rows, uses = [], examples()
+    for name, command in top.commands.items():
+        about = ' '.join((command.help or '').split())
+        rows.append(f'| [`prodclf {name}`]({name}.html) | {about} |')
+        context = command.make_context(f'prodclf {name}', [], resilient_parsing=True)
+        usage = command.get_usage(context).removeprefix('Usage: ').strip()
+        text = (
+            f'---\ntitle: "prodclf {name}"\ndescription: "{about}"\n---\n\n```text\n{usage}\n```\n'
+        )
+        for kind in ('argument', 'option'):  # typer has a click of its own: no types to ask for
+            params = [p for p in command.params if p.param_type_name == kind and not p.hidden]
+            text += _table(f'{kind.title()}s', params) if params else ''
+        text += _examples(uses.get(name, []))
+        text += (
+            '\n## Exit codes\n\n| | |\n|---|---|\n| 0 | done |\n'
+            '| 1 | an honest failure, in one line that names the remedy |\n'
+            '| 2 | wrong usage: nothing was begun |\n'
+        )
+        (folder / f'{name}.qmd').write_text(text, encoding='utf-8')
+    head = '---\ntitle: "Commands"\ndescription: "Every command, option and default"\n---\n\n'
+    (folder / 'index.qmd').write_text(head + '| | |\n|---|---|\n' + '\n'.join(rows) + '\n')
+    bar = out / 'sidebar.yml'
+    pages = ['commands/index.qmd', *(f'commands/{name}.qmd' for name in top.commands)]
+    section = '      - section: "Commands"\n        contents:\n'
+    section += ''.join(f'          - {page}\n' for page in pages)
+    mark = '      - section: "The book"\n'
+    bar.write_text(bar.read_text().replace(mark, section + mark))
+
+
+def _kind(param) -> str:
+    "int, float, text or path"
+    annotation = getattr(getattr(param, 'type_descriptor', None), 'annotation', None)
+    kind = annotation.__name__ if annotation else param.type.name  # of later and earlier typers
+    return {'str': 'text', 'Path': 'path'}.get(kind, kind)
+
+
+def _table(title: str, params: list) -> str:
+    "The arguments or options of a command"
+    rows = []
+    for p in params:
+        names = ', '.join(f'`{n}`' for n in [*p.opts, *p.secondary_opts])
+        names = f'`{p.name.upper()}`' if title == 'Arguments' else names
+        kind = '' if getattr(p, 'is_flag', False) else _kind(p)
+        about = html.escape(getattr(p, 'help', None) or '', quote=False).replace('|', '\\|')
+        fixed = p.default not in (None, False) and not callable(p.default) and not p.required
+        value = f'`{p.default}`' if fixed and 'default' not in about else ''
+        need = 'required' if p.required else value
+        rows.append(f'| {names} | {kind} | {need} | {about} |')
+    return f'\n## {title}\n\n| | | default | |\n|---|---|---|---|\n' + '\n'.join(rows) + '\n'
+
+
+def examples() -> dict:
+    "command -> [(line, notebook that shows it)], from the chapters and tutorials"
+    found = {}
+    for path in sorted((root / 'nbs').rglob('*.ipynb')):
+        for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
+            source = ''.join(cell['source'])
+            text = source if cell['cell_type'] == 'markdown' else _printed(cell)
+            for line in re.findall(r'^(?:\$ )?(prodclf [a-z]+ [^\n`|]{3,90})$', text, re.M):
+                place = str(path.relative_to(root / 'nbs'))
+                found.setdefault(line.split()[1], []).append((line.strip(), place))
+    return found
+
+
+def _printed(cell: dict) -> str:
+    return '\n'.join(''.join(o.get('text', '')) for o in cell.get('outputs', []))
+
+
+def _examples(uses: list) -> str:
+    "Up to five lines that are used somewhere, each with the place"
+    once = list(dict(uses).items())[:5]
+    rows = [f'```bash\n{line}\n```\n\nin [{output_name(p)[:-5]}](../{p})\n' for line, p in once]
+    return '\n## Examples\n\n' + '\n'.join(rows) if rows else ''
+
+
+# What must hold
+
+
+def anchor(heading: str) -> str:
+    "The anchor that pandoc makes of a heading"
+    text = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading).replace('`', '')
+    text = re.sub(r'[^\w\s.-]', '', text.lower()).strip()
+    return re.sub(r'^[^a-z]+', '', re.sub(r'\s+', '-', text)) or 'section'
+
+
+class Pages:
+    "The processed pages of a folder, and the faults in them"
+
+    def __init__(self, folder=out):
+        self.folder, self.cells, self.anchors, self.faults = Path(folder), {}, {}, []
+        for p in sorted(self.folder.rglob('*.ipynb')):
+            cells = json.loads(p.read_text(encoding='utf-8'))['cells']
+            self.cells[str(p.relative_to(self.folder))] = cells
+        for p in sorted(self.folder.rglob('*.qmd')):
+            cell = dict(cell_type='markdown', source=p.read_text(encoding='utf-8'))
+            self.cells[str(p.relative_to(self.folder))] = [cell]
+        for name, cells in self.cells.items():
+            text = '\n'.join(t for c in cells for t in self.texts(c))
+            text = re.sub(r'^```.*?^```', '', text, flags=re.M | re.S)
+            heads = re.findall(r'^#{1,6} +(.+?) *(?:\{[^}]*\})?$', text, re.M)
+            self.anchors[self.page(name)] = {anchor(h) for h in heads}
+
+    @staticmethod
+    def page(name: str) -> str:
+        return name[:-4] + '.html' if name.endswith('.qmd') else output_name(name)
+
+    @staticmethod
+    def texts(cell: dict) -> list:
+        "What is shown as Markdown"
+        shown = [''.join(cell['source'])] if cell['cell_type'] == 'markdown' else []
+        data = [o.get('data', {}) for o in cell.get('outputs', [])]
+        return shown + [''.join(d['text/markdown']) for d in data if 'text/markdown' in d]
+
+    def fault(self, name: str, what: str):
+        self.faults.append(f'{name}: {what}')
+
+    def check(self) -> list:
+        "All faults, a line each"
+        for name, cells in self.cells.items():
+            for cell in cells:
+                for text in self.texts(cell):
+                    self.check_links(name, text)
+                    self.check_docs(name, text)
+                self.check_figures(name, cell)
+        self.check_bars()
+        return self.faults
+
+    def check_links(self, name: str, text: str):
+        text = re.sub(r'^```.*?^```', '', text, flags=re.M | re.S)
+        for shown, target in re.findall(
+            r'(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)[^)]*\)', text
+        ):
+            code = re.fullmatch(r'`([^`]+)`', shown)
+            if target.startswith((site, 'https://', 'http://', 'mailto:')):
+                if target.startswith(site):
+                    self.fault(name, f'{target} should be a relative link')
+                continue
+            where, _, part = target.partition('#')
+            page = normpath(f'{dirname(name) or "."}/{where}') if where else name
+            page = self.page(page) if page.endswith(('.ipynb', '.qmd')) else page
+            page = self.page(name) if not where else page
+            if page not in self.anchors:
+                if not (self.folder / page).exists():
+                    self.fault(name, f'{target} leads nowhere')
+            elif part and part not in self.anchors[page]:
+                self.fault(name, f'{target}: no such heading on {page}')
+            is_name = code and not code[1].startswith('prodclf ') and where.endswith('.html')
+            if is_name and not is_distinctive(code[1]):
+                self.fault(name, f'`{code[1]}` is an ordinary word and leads to {target}')
+
+    def check_docs(self, name: str, text: str):
+        if 'Call self as a function' in text:
+            self.fault(name, '"Call self as a function." says nothing: write a docstring')
+        for signature in re.findall(r'^```python\n((?:def|class) .*?)\n```', text, re.M | re.S):
+            if '`' in signature and '<details' not in text[: text.find(signature)]:
+                self.fault(name, f'a backtick in the signature {signature.splitlines()[0]}')
+        if re.search(r'^\*[^*\n]+\*\n\S', text, re.M):
+            self.fault(name, 'a docstring that is half in italics')
+
+    def check_figures(self, name: str, cell: dict):
+        images = sum('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
+        source = ''.join(cell['source'])
+        if images and not re.search(r'^#\| *fig-alt: *\S.{15,}', source, re.M):
+            self.fault(name, 'a figure without `#| fig-alt:` that says what it shows')
+        for alt, _ in (
+            re.findall(r'!\[([^\]]*)\]\(([^)]+)\)', source)
+            if cell['cell_type'] == 'markdown'
+            else ()
+        ):
+            if len(alt) < 15:
+                self.fault(name, f'an image whose alternative text is {alt!r}')
+
+    def check_bars(self):
+        "The targets of sidebar and navigation bar"
+        for bar in ('sidebar.yml', '_quarto.yml'):
+            text = (self.folder / bar).read_text(encoding='utf-8')
+            for target in re.findall(
+                r'^\s*(?:- |href: *)"?([\w/.-]+\.(?:ipynb|qmd))"?$', text, re.M
+            ):
+                if target not in self.cells:
+                    self.fault(bar, f'{target} leads nowhere')
+
+
+def localize(folder: Path):
+    "Without what Quarto takes from other hosts for every notebook: require.js, jQuery, web fonts"
+    script = re.compile(
+        r'<script[^>]*src="https?://[^"]*(?:require|jquery)[^"]*"[^>]*></script>\n?'
+    )
+    late = re.compile(
+        r'<script type="application/javascript">define\(\'jquery\'.*?</script>\n?', re.S
+    )
+    font = re.compile(r'@import\s*(?:url\()?["\']?https?://[^;]*;')
+    for path in folder.rglob('*'):
+        if path.suffix == '.html':
+            text = path.read_text(encoding='utf-8')
+            path.write_text(late.sub('', script.sub('', text)), encoding='utf-8')
+        elif path.suffix == '.css':
+            path.write_text(font.sub('', path.read_text(encoding='utf-8')), encoding='utf-8')
+
+
+def check_rendered(folder=root / '_docs') -> list:
+    "Of the finished pages: links that lead nowhere, and requests to other hosts while reading"
+    faults, pages = [], {p.relative_to(folder).as_posix(): p for p in folder.rglob('*.html')}
+    for name, path in pages.items():
+        text = path.read_text(encoding='utf-8')
+        for target in re.findall(r'(?:src|href)="([^"#?]*)', text):
+            if target.startswith(('http', 'mailto:', 'data:', '//')) or not target:
+                continue
+            if not (folder / normpath(f'{dirname(name) or "."}/{target}')).exists():
+                faults.append(f'{name}: {target} leads nowhere')
+        for tag in re.findall(
+            r'<(?:script|link|img)\b[^>]*(?:src|href)="https?://[^"]*"[^>]*>', text
+        ):
+            if 'canonical' not in tag and 'rel="me"' not in tag:
+                faults.append(f'{name}: asks another host: {tag[:90]}')
+    return sorted(set(faults))
+
+
+def report(faults: list, what: str):
+    for line in faults:
+        print(line)
+    if faults:
+        raise SystemExit(1)
+    print(what)
+
+
+def main(words: list):
+    todo = words or ['help']
+    folder = Path(todo[1]).resolve() if todo[1:] else out
+    if todo[0] == 'process':
+        process()
+    elif todo[0] == 'check' and (folder / 'index.html').exists():
+        report(check_rendered(folder), 'the finished pages are in order')
+    elif todo[0] == 'check':
+        pages = Pages(folder)
+        report(pages.check(), f'{len(pages.cells)} pages keep the rules of the site')
+    elif todo[0] == 'build':
+        process()
+        report(Pages().check(), 'processed')
+        subprocess.run(['quarto', 'render', '--no-cache'], cwd=out, check=True)
+        shutil.rmtree(root / '_docs', ignore_errors=True)
+        shutil.move(out / '_docs', root / '_docs')
+        localize(root / '_docs')
+        report(check_rendered(), 'the site is in _docs/')
+    else:
+        raise SystemExit(__doc__)
+
+
+if __name__ == '__main__':
+    import pages  # cells that are run replace `__main__`, and the pool looks functions up by name
+
+    pages.main(sys.argv[1:])
