@@ -15,6 +15,7 @@ import sys
 import tempfile
 import tokenize
 from contextlib import chdir
+from itertools import pairwise
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
@@ -231,7 +232,7 @@ def two_statements(source: str) -> bool:
     except (tokenize.TokenError, IndentationError, SyntaxError):
         return False
     ends = (tokenize.NEWLINE, tokenize.NL, tokenize.COMMENT, tokenize.ENDMARKER)
-    following = zip(tokens, tokens[1:])
+    following = pairwise(tokens)
     return any(a.string == ';' and b.type not in ends for a, b in following)
 
 

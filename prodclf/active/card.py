@@ -85,7 +85,7 @@ class LabelCard:
             best = [[(c, None) for c in pool.classes]] * len(self.ids)
         else:
             best = top_guesses(guesses, pool.classes, len(self.ids), min(k, 9))
-        self.guesses, self.current, self.note = dict(zip(self.ids, best)), None, ''
+        self.guesses, self.current, self.note = dict(zip(self.ids, best, strict=True)), None, ''
         self._build(max(map(len, best)))
         self.show()
 

@@ -48,7 +48,7 @@ class Curve:
 
     def __add__(self, other):
         "Both together; the rounds of one strategy and seed must come from one of them"
-        mine, theirs = (set(zip(c.rounds.strategy, c.rounds.seed)) for c in (self, other))
+        mine, theirs = (set(c.rounds.groupby(['strategy', 'seed']).groups) for c in (self, other))
         if mine & theirs:
             raise ProdclfError(
                 f'both curves hold {min(mine & theirs)}. Remedy: add curves of other strategies '
@@ -314,7 +314,7 @@ def draw(
     if len(self.strategies) > 1:
         jobs['categories'] = self.plot_categories
     files = [Path(folder) / f'{name}.png' for name in jobs]
-    for file, job in zip(files, jobs.values()):
+    for file, job in zip(files, jobs.values(), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         figure = job().figure
         figure.savefig(file, dpi=120, bbox_inches='tight')

@@ -95,7 +95,9 @@ def write_batch(
     for c in ('title', 'text', 'image'):
         sheet[c] = sheet[c].map(_no_formula)
     sheet['label'] = sheet['note'] = ''
-    for j, best in enumerate(zip(*top_guesses(guesses, pool.classes, len(rows), k)), 1):
+    for j, best in enumerate(
+        zip(*top_guesses(guesses, pool.classes, len(rows), k), strict=True), 1
+    ):
         sheet[f'guess_{j}'] = [name for name, _ in best]
         sheet[f'p_{j}'] = [round(p, 3) for _, p in best]
     with atomic_path(path) as part:
@@ -190,24 +192,25 @@ def _meant_ids(pool: Pool, given: list) -> list:
     rows, there, found = np.unique(at[at >= 0]), iter(at >= 0), []
     has_titles = any(r.title for r in given)
     held = pool.take(rows, ['title']).title.fillna('') if has_titles else [''] * len(rows)
-    title = dict(zip(pool.ids[rows], map(name_key, held)))
-    for r, some in zip(given, ways):
+    title = dict(zip(pool.ids[rows], map(name_key, held), strict=True))
+    for r, some in zip(given, ways, strict=True):
         gone = [w in pool.gone or w in pool.known for w in some]  # or still there
-        known = [w for w, yes, past in zip(some, there, gone) if yes or past]
+        known = [w for w, yes, past in zip(some, there, gone, strict=True) if yes or past]
         beside = name_key(_bare(r.title))
         id = _choose_id(r.id, known, [w for w in known if beside and title.get(w) == beside])
         here = id in title
         why = () if here else _no_product(pool, id or r.id, [] if id else known)
         found.append((id if here else None, here and title[id] != beside != '', *why))
-    doubtful = [r.title for r, (_, other, *_) in zip(given, found) if other]
+    doubtful = [r.title for r, (_, other, *_) in zip(given, found, strict=True) if other]
     moved = _titles_among(pool, doubtful)
-    why = 'stands beside the title of another product', (
+    mend = (
         'sort whole rows, so that each id stands beside its own title, as on the sheet that was '
         'written; an empty title is not compared'
     )
+    why = 'stands beside the title of another product', mend
     return [
         (None, f'{r.id!r} {why[0]}', why[1]) if other and _bare(r.title) in moved else (id, *more)
-        for r, (id, other, *more) in zip(given, found)
+        for r, (id, other, *more) in zip(given, found, strict=True)
     ]
 
 
@@ -291,7 +294,7 @@ def judge(
     "Sort what came back into answers, skips, blanks, repetitions and refusals"
     names, given = CategoryMatcher(pool.codes), [r for r in raw if r.text != '']
     good, bad, repeated, split = {}, [*unread], 0, set()  # good: (product, person) -> its row
-    for r, (id, *problem) in zip(given, _meant_ids(pool, given)):
+    for r, (id, *problem) in zip(given, _meant_ids(pool, given), strict=True):
         label, why, remedy = (None, '', '') if r.text is None else _meant(names, r, allow_new)
         if id is None:
             why, remedy = problem
@@ -381,7 +384,7 @@ def _sheet(path, pool: Pool, encoding: str) -> tuple:
     "The rows of a sheet as `RawAnswer`, and those that cannot be read, as `judge` wants them"
     name, found = source_name(path), table_names(path, encoding)
     names = [str(c).strip().lower() for c in found]
-    columns = dict(zip(names, found))
+    columns = dict(zip(names, found, strict=True))
     # as Label Studio calls them
     for c, other in dict(id='product_id', label='category', by='annotator').items():
         if other in columns and (c == 'id' or c not in columns):
@@ -460,7 +463,9 @@ def write_label_studio(
         raise ProdclfError(f'{path.name} exists already. Remedy: another name')
     cells = pool.take(rows, ['id', 'title', 'text', 'image']).astype(object)
     cells = cells.where(cells.notna(), None)
-    for cell, best in zip(cells.itertuples(), top_guesses(guesses, pool.classes, len(rows), k)):
+    for cell, best in zip(
+        cells.itertuples(), top_guesses(guesses, pool.classes, len(rows), k), strict=True
+    ):
         data = dict(
             product_id=cell.id,
             title=cell.title or cell.id,

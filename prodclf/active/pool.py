@@ -174,7 +174,7 @@ def _apply(self: Pool, entries: list):
     "Take in entries: the state of the products they name is computed anew"
     rows = find_ids(self.ids, [e.id if e and e.id is not None else '' for e in entries])
     touched = set()
-    for e, row in zip(entries, rows.tolist()):
+    for e, row in zip(entries, rows.tolist(), strict=True):
         if e is not None:
             self._check(e, row)
         self.log.append(e)
@@ -339,7 +339,7 @@ def _answers(self: Pool, ids, labels, by, round, allow_new, kind) -> list:
     rows, new = self.rows(ids), self._names(labels, allow_new)
     common = dict(by=by, round=max(1, self.round) if round is None else int(round))
     batch, seen = [dict(kind='new_category', label=name, **common) for name in new], {}
-    for row, id, label in zip(rows.tolist(), map(str, ids), labels):
+    for row, id, label in zip(rows.tolist(), map(str, ids), labels, strict=True):
         if seen.setdefault(row, label) != label:
             raise ProdclfError(
                 f'{id!r} is answered twice in one batch, {seen[row]!r} and {label!r}. Remedy: '
@@ -434,7 +434,8 @@ def conflicts(self: Pool) -> pd.DataFrame:  # id, the label that counts, who say
 def __repr__(self: Pool):
     known, skipped = int(self.labeled.sum()), int(self._skipped.sum())
     seen, left = len(np.unique(self._y[self._y >= 0])), len(self) - known - skipped
-    more = zip((skipped, len(self.disputed), len(self.gone)), ('skipped', 'in dispute', 'gone'))
+    numbers = skipped, len(self.disputed), len(self.gone)
+    more = zip(numbers, ('skipped', 'in dispute', 'gone'), strict=True)
     heaps = [
         f'{known:,} labeled in {seen} of {len(self.classes)} categories',
         *[f'{n:,} {what}' for n, what in more if n],
@@ -504,7 +505,7 @@ def contents(
     found = {}
     for at, cells in self.dataset.batches(['title', 'text'], among=rows):
         words = (cells.title.fillna('') + '\n' + cells.text.fillna('')).tolist()
-        pairs = zip(self.ids[at], name_hashes(words).tolist(), words)
+        pairs = zip(self.ids[at], name_hashes(words).tolist(), words, strict=True)
         found |= {id: key for id, key, text in pairs if text != '\n'}
     return found
 

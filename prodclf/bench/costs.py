@@ -186,7 +186,9 @@ def class_megabytes(
     "Memory that depends on the number of categories"
     room = max(4096, 2**26 // classes)
     held = min(8192, max(2**25 // classes, 1000))
-    tables = zip(_tables.get(stage, (0, 0, 0)), (min(columns or room, room), measured, held))
+    tables = zip(
+        _tables.get(stage, (0, 0, 0)), (min(columns or room, room), measured, held), strict=True
+    )
     return sum(n * 4 * rows * classes for n, rows in tables) / 1e6
 
 

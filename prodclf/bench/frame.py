@@ -228,7 +228,7 @@ def _together(runs: list) -> Measurement:
     if not runs:
         return Measurement()
     peak = max((r.megabytes for r in runs if r.megabytes), default=None)
-    times = (sum(lists, []) for lists in zip(*((r.seconds, r.cpu) for r in runs)))
+    times = (sum(lists, []) for lists in zip(*((r.seconds, r.cpu) for r in runs), strict=True))
     return Measurement(*times, peak, runs[-1].answer, runs[-1].failed)
 
 # %% ../../nbs/bench/01_frame.ipynb #85227e94

@@ -132,7 +132,7 @@ def _torch_products(data, rows, workers, size):
             return torch.from_numpy(pixels).permute(2, 0, 1), ids, int(y[i])
 
     def collate(items):
-        x, ids, y = zip(*items)
+        x, ids, y = zip(*items, strict=True)
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True)
         return torch.stack(x), padded, torch.tensor(y)
 

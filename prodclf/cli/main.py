@@ -154,7 +154,7 @@ def demo(
     say('the same products, seen by the model:')
     some = training.evaluation.sample.dropna(subset=['title']).head(3)
     guesses = training.predictor.predict(some).category
-    for title, guess, label in zip(some.title, guesses, some.label):
+    for title, guess, label in zip(some.title, guesses, some.label, strict=True):
         say(f'  {title[:50]:<52} {guess:<24} (is: {label})')
 
 # %% ../../nbs/cli/09_main.ipynb #34ba14e8

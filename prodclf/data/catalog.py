@@ -352,11 +352,11 @@ def _read_block(source: Source, block, seen, need_label, bad_image) -> Reading:
             rejected.append((file, row, clean_id(cells.get('id')), e.reason, detail))
         else:
             kept.append((*product, file, row))
-    *table, data, file, row = zip(*kept) if kept else ((),) * 11
+    *table, data, file, row = zip(*kept, strict=True) if kept else ((),) * 11
     held = pd.Series(data, dtype=object)
     where = dict(file=pd.Series(file, dtype='str'), row=pd.Series(row, dtype='int64'))
     return Reading(
-        product_frame(dict(zip(product_columns, table))),
+        product_frame(dict(zip(product_columns, table, strict=True))),
         quarantine_frame(rejected),
         len(kept) + len(rejected),
         source=source.name,
@@ -479,7 +479,7 @@ def open_images(
     images = {i: v for i, v in enumerate(reading.products.image.tolist()) if isinstance(v, str)}
     files = {i: v for i, v in images.items() if check and not is_address(v)}
     bad = {i: '' for i, v in images.items() if is_address(v)}
-    bad |= {i: t for i, t in zip(files, check_images(files.values())) if t is not None}
+    bad |= {i: t for i, t in zip(files, check_images(files.values()), strict=True) if t is not None}
     return drop_images(reading, bad, bad_image) if bad else reading
 
 
@@ -552,10 +552,10 @@ def drop_rare(
     rare = (p.label.map(sizes) < min_per_class).to_numpy()
     if not rare.any():
         return reading
-    where = reading.origin[rare]
+    cells = *(reading.origin[rare][c] for c in ('file', 'row')), p.id[rare], p.label[rare]
     moved = [
         (file, row, id, 'rare category', f'{label!r} has {sizes[label]} of {min_per_class}')
-        for file, row, id, label in zip(where.file, where.row, p.id[rare], p.label[rare])
+        for file, row, id, label in zip(*cells, strict=True)
     ]
     note = (
         f'{(sizes < min_per_class).sum():,} of {len(sizes):,} categories have fewer than '

@@ -12,6 +12,7 @@ import json, os
 from bisect import bisect_right
 from collections import Counter
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,10 @@ def write_table(
     import pyarrow as pa, pyarrow.parquet as pq
 
     table = pa.Table.from_arrays(
-        [pa.array(columns[n], t, from_pandas=True) for n, t in zip(schema.names, schema.types)],
+        [
+            pa.array(columns[n], t, from_pandas=True)
+            for n, t in zip(schema.names, schema.types, strict=True)
+        ],
         schema=schema,
     )
     with atomic_path(file) as part:
@@ -101,10 +105,9 @@ def write_part(
     files = folder / f'{name}.parquet', folder / 'images' / f'{name}.tar'
     image = [None] * n
     if pictures:
-        for row, cell in zip(
-            sorted(pictures),
-            pack(files[1], [(f'{row:05d}.jpg', pictures[row]) for row in sorted(pictures)]),
-        ):
+        rows = sorted(pictures)
+        cells = pack(files[1], [(f'{row:05d}.jpg', pictures[row]) for row in rows])
+        for row, cell in zip(rows, cells, strict=True):
             image[row] = cell
     columns = dict(
         columns, image=image, **{c: columns.get(c, [None] * n) for c in ('text_hash', 'image_hash')}
@@ -252,7 +255,7 @@ def row_blocks(
     "Row numbers in blocks of at most `size`, none across an edge"
     rows = np.arange(n) if among is None else check_rows(among, n)
     cuts = np.unique(np.r_[0, np.searchsorted(rows, np.asarray(edges, np.int64)), len(rows)])
-    return [rows[i : min(i + size, b)] for a, b in zip(cuts, cuts[1:]) for i in range(a, b, size)]
+    return [rows[i : min(i + size, b)] for a, b in pairwise(cuts) for i in range(a, b, size)]
 
 # %% ../../nbs/data/05_dataset.ipynb #1df36e99
 def read_manifest(

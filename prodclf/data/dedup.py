@@ -8,7 +8,7 @@ __all__ = ['flat', 'default_distance', 'text_hash', 'text_hashes', 'perceptual_h
 
 # %% ../../nbs/data/06_dedup.ipynb #031f9e51
 import hashlib, re, unicodedata
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -393,7 +393,9 @@ def join_parts(
     import pyarrow.parquet as pq
 
     columns, names, notes = ([], [], [], [], []), {}, {}
-    for file, start in progress(list(zip(files, ends)), text='reading fingerprints', unit=' parts'):
+    for file, start in progress(
+        list(zip(files, ends, strict=False)), text='reading fingerprints', unit=' parts'
+    ):
         wanted = ['group', 'text_hash', 'image_hash', 'label']
         t = pq.read_table(file, columns=wanted, use_threads=False)
         raw = b''.join(v or bytes(32) for v in t['image_hash'].to_pylist())
@@ -404,16 +406,16 @@ def join_parts(
             t['image_hash'].is_valid().to_numpy(),
             text_hashes(t['label'].to_pylist()),
         )
-        for column, values in zip(columns, found):
+        for column, values in zip(columns, found, strict=True):
             column.append(values)
     given, text, image, has, label = map(np.concatenate, columns)
     first = same_groups(given, text, image, has, distance, notes=notes)
     moved = np.flatnonzero(given != given[first])
     wanted = np.unique(first[moved])
-    for file, a, b in zip(files, ends, ends[1:]):
+    for file, (a, b) in zip(files, pairwise(ends), strict=True):
         mine = wanted[(wanted >= a) & (wanted < b)]
         if len(mine):
             t = pq.read_table(file, columns=['group'], use_threads=False)
-            names |= zip(mine.tolist(), t['group'].take(mine - a).to_pylist())
+            names |= zip(mine.tolist(), t['group'].take(mine - a).to_pylist(), strict=True)
     groups = [names[r] for r in first[moved].tolist()]
     return moved, groups, placeholder_rows(text, label, image, has), notes

@@ -44,7 +44,7 @@ def _swallows(lines: list, dialect: Dialect, short: bool) -> bool:
         return False
     alone = [
         n == width or (n > width and len(next(csv_reader([line], d), ())) == width)
-        for n, line in zip(counts, lines)
+        for n, line in zip(counts, lines, strict=True)
     ]
     if dialect.bare or short:
         return any(alone[1:-1]) or (alone[0] and alone[-1])
@@ -144,7 +144,9 @@ def _record_blocks(
             slowly = 16 if failed else max(0, slowly - 1)
             if records and is_marked(''.join(block[:done])):
                 records = map(_unmarked, records)
-            found = [(number + at, fields) for at, fields in zip(starts, records) if fields]
+            found = [
+                (number + at, fields) for at, fields in zip(starts, records, strict=False) if fields
+            ]
             number, block, wanted, used = number + done, block[done:], size, 1
             if block:
                 slowly, first = max(1, slowly), block[0]
@@ -184,7 +186,8 @@ def _open_csv(file, encoding: str) -> Table:
             if any(f == names for _, f in block):
                 block = [(at, again if f == names else f) for at, f in block]
             yield from [
-                (at, dict(zip(kept, pick(f))) if f.__class__ is list else f) for at, f in block
+                (at, dict(zip(kept, pick(f), strict=False)) if f.__class__ is list else f)
+                for at, f in block
             ]
 
     return Table(names, rows, f'CSV with {dialect.delimiter!r} between the fields', dialect.notes)
@@ -226,7 +229,7 @@ def _json_block(block: list, number: int):
     try:
         values = list(map(json.loads, block))
         if {*map(type, values)} <= {dict} and not is_marked(''.join(block)):
-            return zip(range(number, number + len(block)), values)
+            return zip(range(number, number + len(block)), values, strict=True)
     except (ValueError, RecursionError, TypeError):
         pass
     return [
@@ -432,9 +435,14 @@ def _arrow_table(file, schema, batches) -> Table:
         number, names = 0, [c for c in schema.names if columns is None or c in columns]
         try:
             for batch in batches(list(dict.fromkeys(names))):
-                held = [_named(v.to_pylist(), classes.get(c)) for c, v in zip(names, batch.columns)]
-                found = zip(*held) if held else ((),) * batch.num_rows
-                yield from [(n, dict(zip(names, v))) for n, v in enumerate(found, number + 1)]
+                held = [
+                    _named(v.to_pylist(), classes.get(c))
+                    for c, v in zip(names, batch.columns, strict=True)
+                ]
+                found = zip(*held, strict=True) if held else ((),) * batch.num_rows
+                yield from [
+                    (n, dict(zip(names, v, strict=True))) for n, v in enumerate(found, number + 1)
+                ]
                 number += batch.num_rows
         except (ValueError, OverflowError, OSError, KeyError) as e:  # a page, a value, a name twice
             lines = str(e).splitlines() or [type(e).__name__]
@@ -536,7 +544,7 @@ def _open_excel(file) -> Table:
         try:
             for _, number, row in _cells(file, sheet):
                 if number > start:
-                    yield number, dict(zip(names, row))
+                    yield number, dict(zip(names, row, strict=False))
         except Exception as e:
             yield number + 1, Rejected('file torn', f'damaged after row {number:,} ({e})')
 

@@ -258,7 +258,7 @@ def check_images(
     paths = [str(p) for p in paths]
     distinct = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        found = dict(zip(distinct, pool.map(check_image, distinct)))
+        found = dict(zip(distinct, pool.map(check_image, distinct), strict=True))
     return [found[p] for p in paths]
 
 # %% ../../nbs/data/04_images.ipynb #c31bf0af

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ def prepare_part(
     import pyarrow as pa
 
     reading = job.reading
-    images = zip(reading.products.image.tolist(), reading.origin.image_bytes)
+    images = zip(reading.products.image.tolist(), reading.origin.image_bytes, strict=True)
     small = [_shrink_row(image, data, config, folder) for image, data in images]
     bad = {i: trouble for i, (*_, trouble) in enumerate(small) if trouble is not None}
     small = pd.DataFrame(small, columns=['image_bytes', 'image_hash', ''], dtype=object)
@@ -400,7 +400,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
     name, final = part['name'], run.out / f"{part['name']}.parquet"
     if len(rows) or len(bare):
         columns = pq.read_table(run.folder / f'{name}.parquet', use_threads=False).to_pydict()
-        for row, group in zip(rows, groups):
+        for row, group in zip(rows, groups, strict=True):
             columns['group'][row] = group
         for row in bare:
             columns['image'][row] = columns['image_hash'][row] = None
@@ -425,7 +425,7 @@ def _write_quarantine(run: PrepareRun, names):
     with atomic_path(path) as file, pq.ParquetWriter(file, schema, compression='zstd') as writer:
         for name in names:
             entry = json.loads((run.folder / f'{name}.json').read_text(encoding='utf-8'))
-            table = quarantine_frame(list(zip(*entry['rejected'].values())))
+            table = quarantine_frame(list(zip(*entry['rejected'].values(), strict=True)))
             if len(table):
                 writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
@@ -443,7 +443,9 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
             [run.folder / f"{p['name']}.parquet" for p in parts], ends, distance
         )
         placed, counts = [], total('counts')
-        for p, a, b in progress(list(zip(parts, ends, ends[1:])), text='closing', unit=' parts'):
+        for p, (a, b) in progress(
+            list(zip(parts, pairwise(ends), strict=True)), text='closing', unit=' parts'
+        ):
             mine = slice(*np.searchsorted(rows, (a, b)))
             own = (bare[(bare >= a) & (bare < b)] - a).tolist()
             placed.append(_place_part(run, p, (rows[mine] - a).tolist(), groups[mine], own))

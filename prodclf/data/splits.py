@@ -7,6 +7,8 @@ __all__ = ['part_names', 'deal_groups', 'require_classes', 'split_rows', 'requir
            'group_kfold']
 
 # %% ../../nbs/data/13_splits.ipynb #cb18e55b
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from ..core import ProdclfError
@@ -20,7 +22,7 @@ def _numbers(groups) -> np.ndarray:  # (N,) int64
     if groups.dtype.kind in 'iu':
         return groups.astype(np.int64)
     missing = pd.isna(groups)
-    return name_hashes([None if m else str(g) for g, m in zip(groups, missing)])
+    return name_hashes([None if m else str(g) for g, m in zip(groups, missing, strict=True)])
 
 # %% ../../nbs/data/13_splits.ipynb #ca8777bf
 class _Dealer:
@@ -121,8 +123,10 @@ def deal_groups(
     edges = np.flatnonzero(
         np.diff(label, prepend=-1, append=-1) | np.diff(size, prepend=0, append=0)
     )
-    final = dict(zip(label[edges[:-1]], edges[:-1]))  # where the last groups of each category begin
-    for a, b in zip(edges, edges[1:]):
+    final = dict(
+        zip(label[edges[:-1]], edges[:-1], strict=True)
+    )  # where the last groups of each category begin
+    for a, b in pairwise(edges):
         _deal(dealer, pure[a:b], final[label[a]] == a, sure)
     return dealer.part[group]
 
@@ -244,7 +248,7 @@ class Split(tuple):
     train, valid, test = (property(lambda self, i=i: self[i]) for i in range(3))
 
     def __repr__(self):
-        n, named = sum(map(len, self)) or 1, zip(part_names, self)
+        n, named = sum(map(len, self)) or 1, zip(part_names, self, strict=True)
         sizes = ', '.join(f'{name} {len(t):,} ({len(t) / n:.1%})' for name, t in named)
         return '\n'.join([sizes] + [f'  note: {note}' for note in self.notes])
 
@@ -311,7 +315,9 @@ def split_report(
 ) -> pd.DataFrame:
     """A row a category, the largest first: products, groups, products in each part, share of the
     test, and a note for the rare"""
-    parts = pd.concat([t.assign(part=name) for name, t in zip(part_names, (train, valid, test))])
+    parts = pd.concat(
+        [t.assign(part=name) for name, t in zip(part_names, (train, valid, test), strict=True)]
+    )
     table = pd.crosstab(parts[by], parts.part).reindex(columns=list(part_names), fill_value=0)
     table.insert(0, 'products', table.sum(axis=1))
     table.insert(1, 'groups', parts.groupby(by)[group].nunique() if group else table.products)

@@ -229,17 +229,18 @@ def quarantine_frame(
     records,  # (file, row, id, reason, detail) tuples
 ) -> pd.DataFrame:
     "The quarantine, with the remedies"
-    cells = zip(*((*r, remedy(r[3])) for r in records)) if records else ((),) * 6
+    cells = zip(*((*r, remedy(r[3])) for r in records), strict=True) if records else ((),) * 6
     types = {c: 'int64' if c == 'row' else 'str' for c in quarantine_columns}
-    return pd.DataFrame({c: pd.Series(v, dtype=types[c]) for c, v in zip(types, cells)})
+    columns = zip(types, cells, strict=True)
+    return pd.DataFrame({c: pd.Series(v, dtype=types[c]) for c, v in columns})
 
 # %% ../../nbs/data/03_tables.ipynb #8a1f13b5
 def _open_frame(frame) -> Table:
     def rows(columns):
         names = [c for c in frame.columns if columns is None or c in columns]
         held = [frame[c].tolist() for c in names]
-        found = zip(*held) if held else ((),) * len(frame)
-        return ((n, dict(zip(names, values))) for n, values in enumerate(found, 1))
+        found = zip(*held, strict=True) if held else ((),) * len(frame)
+        return ((n, dict(zip(names, values, strict=True))) for n, values in enumerate(found, 1))
 
     return Table(list(frame.columns), rows, 'a data frame')
 
@@ -284,7 +285,7 @@ def describe_table(
     names = list(dict.fromkeys(chain.from_iterable(t.names for t in tables)))
     notes = list(dict.fromkeys(chain.from_iterable(t.notes for t in tables)))
     for column in names:
-        lack = [source_name(f) for f, t in zip(files, tables) if column not in t.names]
+        lack = [source_name(f) for f, t in zip(files, tables, strict=True) if column not in t.names]
         if lack:
             notes.append(f'{", ".join(lack[:3])}: no column {column!r}, which is empty there')
     return tables[0]._replace(names=names, notes=tuple(notes))

@@ -130,7 +130,7 @@ def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_0
     reading = drop_images(reading, addresses, some.get('bad_image', 'quarantine'))
     found.rows, found.products = reading.rows, len(reading.products)
     found.notes, found.refused = reading.all_notes, _by_reason(reading.quarantine)
-    images = zip(reading.products.image, reading.origin.image_bytes)
+    images = zip(reading.products.image, reading.origin.image_bytes, strict=True)
     found.images = sum(data is not None or isinstance(path, str) for path, data in images)
 
 # %% ../../nbs/evaluate/06_check.ipynb #1fe30396
@@ -197,7 +197,9 @@ def _lines(rows) -> str:
     "Rows of words in columns"
     rows = [[str(c) for c in r] for r in rows]
     wide = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))] if rows else []
-    return '\n'.join('  ' + '  '.join(c.ljust(w) for c, w in zip(r, wide)).rstrip() for r in rows)
+    return '\n'.join(
+        '  ' + '  '.join(c.ljust(w) for c, w in zip(r, wide, strict=False)).rstrip() for r in rows
+    )
 
 
 def _largest(sizes: pd.Series, n: int = 5) -> str:

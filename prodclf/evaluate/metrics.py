@@ -140,9 +140,11 @@ def hierarchical_f1(
             'product in each'
         )
     common = total = 0
-    for a, b, n in zip(paths_true, paths_pred, [1] * len(paths_true) if counts is None else counts):
+    for a, b, n in zip(
+        paths_true, paths_pred, [1] * len(paths_true) if counts is None else counts, strict=True
+    ):
         a, b = _steps(a), _steps(b)
-        alike = [s == t for s, t in zip(a, b)]
+        alike = [s == t for s, t in zip(a, b, strict=False)]
         common += n * (alike + [False]).index(False)
         total += n * (len(a) + len(b))
     return 2 * common / total
@@ -249,7 +251,9 @@ class _BlockCounts:
 
     def add(self, y, pred, block):  # (N,) each
         hit = y == pred
-        for counts, b, c in zip(self.counts, (block[hit], block, block), (y[hit], y, pred)):
+        for counts, b, c in zip(
+            self.counts, (block[hit], block, block), (y[hit], y, pred), strict=True
+        ):
             np.add.at(counts, (b, c), 1)
         return self
 

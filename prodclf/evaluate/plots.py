@@ -194,12 +194,14 @@ def plot_confusion(
         tint = LinearSegmentedColormap.from_list(name, ends)
         cells = np.ma.masked_array(share, ~shown)
         ax.pcolormesh(cells, cmap=tint, vmin=0, vmax=1, edgecolors=palette['grid'], lw=0.8)
-    for i, j in zip(*np.nonzero(share >= 0.005)):
+    for i, j in zip(*np.nonzero(share >= 0.005), strict=True):
         color, v = 'white' if share[i, j] > 0.6 else palette['ink'], f'{share[i, j] * 100:.0f}'
         ax.text(j + 0.5, i + 0.5, v, ha='center', va='center', size=9, color=color)
     names = [short(classes[c], 24) for c in chosen]
     slanted = dict(rotation=40, ha='right', rotation_mode='anchor')
-    ax.set_yticks(np.arange(n) + 0.5, [f'{name}  ({t})' for name, t in zip(names, total)])
+    ax.set_yticks(
+        np.arange(n) + 0.5, [f'{name}  ({t})' for name, t in zip(names, total, strict=True)]
+    )
     ax.set_xticks(np.arange(n + 1) + 0.5, [short(m, 20) for m in names] + ['elsewhere'], **slanted)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -99,7 +99,9 @@ def mix(
     percent: int,  # how much of `b`
 ) -> tuple:
     "A color between two colors, in whole numbers"
-    return tuple((x * (100 - percent) + y * percent) // 100 for x, y in zip(a[:3], b[:3]))
+    return tuple(
+        (x * (100 - percent) + y * percent) // 100 for x, y in zip(a[:3], b[:3], strict=True)
+    )
 
 # %% ../../nbs/sample/01_drawing.ipynb #7ca79da4
 _circle = [
@@ -109,7 +111,7 @@ _circle = [
 
 def _poly(*xy) -> list:
     "Corner points from x, y, x, y, …"
-    return list(zip(xy[::2], xy[1::2]))
+    return list(zip(xy[::2], xy[1::2], strict=True))
 
 
 def _oval(cx, cy, rx, ry, start=0, stop=360) -> list:
@@ -140,7 +142,7 @@ def _spline(points: list, closed: bool) -> list:
         near = range(i - 1, i + 3)
         around = [points[j % n if closed else min(max(j, 0), n - 1)] for j in near]
         for t in (0, 0.25, 0.5, 0.75):
-            out.append(tuple(_between(*axis, t) for axis in zip(*around)))
+            out.append(tuple(_between(*axis, t) for axis in zip(*around, strict=True)))
     return out if closed else out + [points[-1]]
 
 
@@ -290,7 +292,7 @@ def solid(
 ):
     "Paint a shape with volume and, where the product has one, its pattern"
     at = self.at(shape)
-    (x0, y0), (x1, y1) = (tuple(f(axis) for axis in zip(*at)) for f in (min, max))
+    (x0, y0), (x1, y1) = (tuple(f(axis) for axis in zip(*at, strict=True)) for f in (min, max))
     w, h = x1 + 1 - x0, y1 + 1 - y0
     self.draw.polygon(at, fill=(*(color or self.main), 255))
     stencil = Image.new('L', (w, h))
@@ -330,7 +332,10 @@ def _backdrop(dice: Dice, size: int) -> tuple:
     else:
         amount = ((x - size // 2) ** 2 + (y - size // 2) ** 2) * 400 // (size * size)  # a vignette
     share = np.arange(257)
-    steps = [((256 - share) * a + share * b >> 8).astype(np.int32) for a, b in zip(base, other)]
+    steps = [
+        ((256 - share) * a + share * b >> 8).astype(np.int32)
+        for a, b in zip(base, other, strict=True)
+    ]
     return np.stack([s[np.minimum(amount, 256)] for s in steps]), base
 
 # %% ../../nbs/sample/01_drawing.ipynb #89cb0df8

@@ -45,7 +45,7 @@ class _Product(NamedTuple):
 def _products(block: Block, leaves: list) -> list:
     "The rows of a block"
     names = 'label title features description shown stars ratings'.split()
-    rows = zip(*(getattr(block, name).tolist() for name in names))
+    rows = zip(*(getattr(block, name).tolist() for name in names), strict=True)
     numbered = enumerate(rows, block.start)
     return [_Product(i, leaves[label], *rest) for i, (label, *rest) in numbered]
 
@@ -322,7 +322,14 @@ def _image_job(plan: _Plan, block: Block, faults: dict) -> tuple:
     "What `_paint` is to do for a block"
     at = np.flatnonzero(block.shown)
     names = [_image_file(block.start + r, plan.form)[1] for r in at.tolist()]
-    rows = zip(names, block.about[at], block.look[at], block.twin[at], map(faults.get, at.tolist()))
+    rows = zip(
+        names,
+        block.about[at],
+        block.look[at],
+        block.twin[at],
+        map(faults.get, at.tolist()),
+        strict=True,
+    )
     folder = plan.folder / ('images/small' if plan.form == 'abo' else 'images')
     return folder, (plan.classes, plan.seed, plan.side), list(rows)
 

@@ -98,7 +98,9 @@ class Vocabulary:
         sections = dict.fromkeys(l.section for l in leaves)
         stock = {s: 8000 + draw.choice(6000, 50, replace=False) for s in sections}
         own = [8000 + draw.choice(6000, 30, replace=False) for _ in leaves]
-        rows = [np.r_[stock[l.section][three_fifths], o[rest]] for l, o in zip(leaves, own)]
+        rows = [
+            np.r_[stock[l.section][three_fifths], o[rest]] for l, o in zip(leaves, own, strict=True)
+        ]
         self.topical = np.stack(rows).astype(np.int32)
 
 # %% ../../nbs/sample/04_invented.ipynb #5937a8b4

@@ -493,7 +493,9 @@ def write_sample(
     draw_images(n, seed, images, size)
     rows = [_row(i, seed) for i in range(n)]
     dice, record = Dice(seed, 'dirt'), []
-    for i, fault in zip(sorted(dice.sample(range(1, n), round(n * dirt))), list(faults) * n):
+    for i, fault in zip(
+        sorted(dice.sample(range(1, n), round(n * dirt))), list(faults) * n, strict=False
+    ):
         _spoil(rows[i], fault, images, product_image(i, seed, size), dice)
         record.append((i + 2, f'P{i:06d}', fault, faults[fault]))
     with atomic_path(Path(folder) / 'products.csv') as part:
