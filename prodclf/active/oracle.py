@@ -195,7 +195,8 @@ def _meant_ids(pool: Pool, given: list) -> list:
     title = dict(zip(pool.ids[rows], map(name_key, held), strict=True))
     for r, some in zip(given, ways, strict=True):
         gone = [w in pool.gone or w in pool.known for w in some]  # or still there
-        known = [w for w, yes, past in zip(some, there, gone, strict=True) if yes or past]
+        both = zip(some, there, gone, strict=False)  # `there` goes on with the next answer
+        known = [w for w, yes, past in both if yes or past]
         beside = name_key(_bare(r.title))
         id = _choose_id(r.id, known, [w for w in known if beside and title.get(w) == beside])
         here = id in title
