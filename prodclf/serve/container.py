@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['container_packages', 'container_requirements', 'write_container']
 
-# %% ../../nbs/serve/10_container.ipynb #1b284d25
+# %% ../../nbs/serve/10_container.ipynb #8d53b705
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import prodclf
 from ..core import ProdclfError, atomic_path
 
-# %% ../../nbs/serve/10_container.ipynb #b2327171
+# %% ../../nbs/serve/10_container.ipynb #3cdb4faf
 container_packages = (
     'numpy',
     'onnxruntime',
@@ -41,7 +41,7 @@ def container_requirements() -> str:
 
     return '\n'.join(map(pinned, container_packages)) + '\n'
 
-# %% ../../nbs/serve/10_container.ipynb #692687f3
+# %% ../../nbs/serve/10_container.ipynb #1c931e1b
 def write_container(
     export,  # folder that `prodclf export` wrote
     out,  # folder for `docker build`; created when missing
@@ -61,7 +61,7 @@ def write_container(
         shutil.rmtree(out / name, ignore_errors=True)
         skip = shutil.ignore_patterns('__pycache__', '*.pyc')
         shutil.copytree(source, out / name, ignore=skip)
-    shutil.copyfile(home / 'templates' / 'Dockerfile', out / 'Dockerfile')
+    shutil.copyfile(home / 'serve' / 'templates' / 'Dockerfile', out / 'Dockerfile')
     with atomic_path(out / 'requirements.txt') as part:
         part.write_text(container_requirements(), encoding='utf-8')
     return out

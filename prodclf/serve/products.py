@@ -6,14 +6,14 @@
 __all__ = ['ServeConfig', 'RequestError', 'decode_image', 'parse_json', 'check_top_k', 'parse_multipart', 'read_product',
            'fetch_image', 'product_schema', 'body_schema']
 
-# %% ../../nbs/serve/00_products.ipynb #618abbed
+# %% ../../nbs/serve/00_products.ipynb #af46c637
 import base64, binascii, json, logging, time
 from dataclasses import dataclass
 
 from ..core import ProdclfError
 from ..data.images import ImageError, load_image, open_header
 
-# %% ../../nbs/serve/00_products.ipynb #9bc66289
+# %% ../../nbs/serve/00_products.ipynb #ce47dcce
 @dataclass
 class ServeConfig:
     "Limits and switches of a service"
@@ -34,7 +34,7 @@ class ServeConfig:
     cors: tuple = ()  # origins whose pages may ask
     show_products: bool = False  # whether the page may show the last products
 
-# %% ../../nbs/serve/00_products.ipynb #f2911570
+# %% ../../nbs/serve/00_products.ipynb #e743e9cc
 class RequestError(Exception):
     "Why a request, or one product of it, is not answered"
 
@@ -51,7 +51,7 @@ class RequestError(Exception):
         "As it stands in an answer"
         return dict(code=self.code, message=self.message)
 
-# %% ../../nbs/serve/00_products.ipynb #88b5ace5
+# %% ../../nbs/serve/00_products.ipynb #82ddc0a9
 def decode_image(
     data: bytes,  # of a file
     config: ServeConfig = None,  # its `max_pixels`
@@ -76,7 +76,7 @@ def decode_image(
     spare = min(image.size) // (4 * size)
     return image.reduce(spare) if spare > 1 else image
 
-# %% ../../nbs/serve/00_products.ipynb #98b5b2de
+# %% ../../nbs/serve/00_products.ipynb #1a22f812
 def parse_json(
     body: bytes,  # of a request
     config: ServeConfig,  # its `max_items`
@@ -106,10 +106,10 @@ def parse_json(
         raise RequestError(422, 'no_products', f'the body must be {what}')
     if len(items) > config.max_items:
         why = f'{len(items):,} products in one request, at most {config.max_items:,} are answered'
-        raise RequestError(413, 'too_many', why)
+        raise RequestError(422, 'too_many', why)
     return items, is_one, top_k
 
-# %% ../../nbs/serve/00_products.ipynb #2289f6f4
+# %% ../../nbs/serve/00_products.ipynb #c475f111
 def _unknown(name, known: str) -> RequestError:
     name = ascii(name[:40])
     return RequestError(422, 'unknown_field', f'unknown field {name}; there are {known}')
@@ -124,11 +124,13 @@ def check_top_k(
         return config.top_k
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 5:
         value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 5.0 is a whole number in JSON
     if type(value) is not int or not 1 <= value <= 1000:
         raise RequestError(422, 'bad_top_k', 'top_k must be a whole number from 1 to 1000')
     return value
 
-# %% ../../nbs/serve/00_products.ipynb #2e353ffb
+# %% ../../nbs/serve/00_products.ipynb #0dc20951
 class _Parts:
     "Collects the parts of a multipart body: name -> bytes"
 
@@ -163,7 +165,7 @@ class _Parts:
             raise RequestError(422, 'unknown_field', 'the form has too many fields')
         self.found[name] = bytes(self.data)
 
-# %% ../../nbs/serve/00_products.ipynb #89dde5e1
+# %% ../../nbs/serve/00_products.ipynb #354203a8
 def parse_multipart(
     body: bytes,  # of a request
     content_type: str,  # its header, which names the boundary
@@ -195,7 +197,7 @@ def parse_multipart(
         product[name] = data
     return product, product.pop('top_k', None)
 
-# %% ../../nbs/serve/00_products.ipynb #f38e34d9
+# %% ../../nbs/serve/00_products.ipynb #50cc0440
 def _text(item: dict, name: str, most: int) -> str:
     "A field of text; raises `RequestError`"
     value = item.get(name)
@@ -222,7 +224,7 @@ def _image_bytes(value) -> bytes:
     except (binascii.Error, ValueError):
         raise RequestError(422, 'bad_image', 'image: not base64') from None
 
-# %% ../../nbs/serve/00_products.ipynb #4ba2a3b5
+# %% ../../nbs/serve/00_products.ipynb #d3187326
 def read_product(
     item,  # what a client sent as a product
     config: ServeConfig,  # limits
@@ -249,7 +251,7 @@ def read_product(
         image = decode_image(data, config, size, claim)
     return dict(title=title, description=description, image=image)
 
-# %% ../../nbs/serve/00_products.ipynb #ff1dbc56
+# %% ../../nbs/serve/00_products.ipynb #82ad0c42
 def fetch_image(
     url: str,  # of an image
     config: ServeConfig,  # its `allow_urls`, `max_bytes` and `timeout`
@@ -282,7 +284,7 @@ def fetch_image(
         raise failed
     return bytes(data)
 
-# %% ../../nbs/serve/00_products.ipynb #c4172fc9
+# %% ../../nbs/serve/00_products.ipynb #786cc5ec
 def product_schema(
     config: ServeConfig,  # limits
     in_form: bool = False,  # of a form, where the image is a file

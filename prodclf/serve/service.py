@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['product_views', 'prediction', 'read_body', 'read_request', 'Counters', 'Service', 'Door', 'refusal', 'create_app']
 
-# %% ../../nbs/serve/08_service.ipynb #f0f15e50
+# %% ../../nbs/serve/08_service.ipynb #cd16a5bf
 import asyncio, base64, hmac, io, json, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from prodclf.serve.products import (
     read_product,
 )
 
-# %% ../../nbs/serve/08_service.ipynb #a16056f4
+# %% ../../nbs/serve/08_service.ipynb #f29cdd19
 def product_views(
     product: dict,  # title, description, image
     engine,  # whose views count
@@ -67,7 +67,7 @@ def prediction(
         decided_by=decided,
     )
 
-# %% ../../nbs/serve/08_service.ipynb #a18c4c9a
+# %% ../../nbs/serve/08_service.ipynb #42b6a862
 async def read_body(
     request,  # of Starlette
     config: ServeConfig,  # its `max_bytes`
@@ -90,7 +90,7 @@ async def read_body(
         pieces.append(piece)
     return b''.join(pieces)
 
-# %% ../../nbs/serve/08_service.ipynb #8ef7f0b0
+# %% ../../nbs/serve/08_service.ipynb #3670851c
 def read_request(
     body: bytes,  # of a request
     content_type: str,  # its header
@@ -109,7 +109,9 @@ def read_request(
     else:
         why = 'the content type must be application/json or multipart/form-data'
         raise RequestError(415, 'bad_type', why)
-    top_k, found = check_top_k(asked if asked is not None else top_k, config), []
+    top_k, found = check_top_k(top_k, config), []
+    if asked is not None:
+        top_k = check_top_k(asked, config)
     for item in items:
         try:
             found.append(read_product(item, config, size, memory.take))
@@ -119,7 +121,7 @@ def read_request(
             found.append(e)
     return found, is_one, top_k
 
-# %% ../../nbs/serve/08_service.ipynb #5f4271b7
+# %% ../../nbs/serve/08_service.ipynb #047779aa
 class Counters:
     "What Prometheus collects about a service"
 
@@ -155,7 +157,7 @@ class Counters:
             MultiProcessCollector(registry := CollectorRegistry())
         return generate_latest(registry)
 
-# %% ../../nbs/serve/08_service.ipynb #f5f16e32
+# %% ../../nbs/serve/08_service.ipynb #be58b1ab
 class Service:
     "An engine with its queue, threads and counters: what the routes share"
 
@@ -194,7 +196,7 @@ class Service:
         self.batcher.close()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-# %% ../../nbs/serve/08_service.ipynb #d761d0f6
+# %% ../../nbs/serve/08_service.ipynb #76697c24
 async def _predict(service: Service, request) -> tuple:  # answers; whether it was one alone
     "Read, wait for the engine, answer; raises `RequestError`"
     start, config, loop = time.perf_counter(), service.config, asyncio.get_running_loop()
@@ -224,7 +226,7 @@ async def _predict(service: Service, request) -> tuple:  # answers; whether it w
             raise RequestError(503, 'timeout', why) from None
     return _answers(service, found, results, is_one, top_k, ticket, start), is_one
 
-# %% ../../nbs/serve/08_service.ipynb #38f0fdc3
+# %% ../../nbs/serve/08_service.ipynb #5f419c24
 def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> list:
     "What is sent back for each item, counted; raises `RequestError` for one alone that failed"
     answers, records, results = [], [], iter(results)
@@ -272,7 +274,7 @@ def _record(service: Service, product: dict, answer: dict, seconds: float, queue
             about['thumbnail'] = file.getvalue()
     return about
 
-# %% ../../nbs/serve/08_service.ipynb #7f7a5568
+# %% ../../nbs/serve/08_service.ipynb #4c8cc99d
 _error = dict(
     type='object',
     properties=dict(code=dict(type='string'), message=dict(type='string')),
@@ -308,14 +310,14 @@ _answers_schema = dict(
     required=['predictions'],
 )
 
-# %% ../../nbs/serve/08_service.ipynb #379ede02
+# %% ../../nbs/serve/08_service.ipynb #7e843fec
 def _refusals(*statuses: int) -> dict:
     "How answers that are errors stand in the document"
     about = {
         400: 'the body cannot be parsed',
         401: 'no key, or a wrong one',
         408: 'the body did not come in time',
-        413: 'too many bytes or products',
+        413: 'too many bytes',
         415: 'neither JSON nor a form',
         422: 'a field is wrong; the message names it',
         429: 'too much under way; come again after Retry-After seconds',
@@ -350,7 +352,7 @@ def _predict_document(config: ServeConfig) -> dict:
         | _refusals(400, 408, 413, 415, 422, 429, 500, 503),
     )
 
-# %% ../../nbs/serve/08_service.ipynb #42c626c3
+# %% ../../nbs/serve/08_service.ipynb #6f9f1ba8
 def _document(app, service: Service) -> dict:
     "The OpenAPI document"
     from fastapi.openapi.utils import get_openapi
@@ -372,7 +374,7 @@ def _document(app, service: Service) -> dict:
 
 _open_paths = '/healthz', '/readyz'
 
-# %% ../../nbs/serve/08_service.ipynb #798c8125
+# %% ../../nbs/serve/08_service.ipynb #48a87c6b
 class Door:
     "An ASGI middleware: keys, errors, and the end of a connection"
 
@@ -403,7 +405,7 @@ class Door:
         given = sha256(key.strip()).digest()
         return sum(hmac.compare_digest(given, k) for k in self.keys) > 0
 
-# %% ../../nbs/serve/08_service.ipynb #25231d90
+# %% ../../nbs/serve/08_service.ipynb #17c2c201
 @patch
 async def __call__(self: Door, scope, receive, send):
     if scope['type'] != 'http':
@@ -433,7 +435,7 @@ async def __call__(self: Door, scope, receive, send):
             error = RequestError(500, 'failed', 'the service failed over this request')
             await refusal(error)(scope, receive, answer)
 
-# %% ../../nbs/serve/08_service.ipynb #e47c437f
+# %% ../../nbs/serve/08_service.ipynb #dba69fb3
 def _log_failure(error: Exception):
     "Kind and place of an exception; its message may quote a product"
     import logging
@@ -458,7 +460,7 @@ def refusal(
         headers['Connection'] = 'close'
     return JSONResponse(dict(error=error.to_dict()), error.status, headers)
 
-# %% ../../nbs/serve/08_service.ipynb #d7fcde8c
+# %% ../../nbs/serve/08_service.ipynb #288ab22f
 def create_app(
     engine,  # see the chapter engine
     config: ServeConfig = None,  # limits and switches
@@ -497,7 +499,7 @@ def create_app(
         app.include_router(label)
     return app
 
-# %% ../../nbs/serve/08_service.ipynb #3d75bae2
+# %% ../../nbs/serve/08_service.ipynb #e5a53e5a
 def _add_errors(app):
     "Errors of the framework in the same form as ours"
     from fastapi.exceptions import RequestValidationError
@@ -514,7 +516,7 @@ def _add_errors(app):
         where = '.'.join(str(p) for p in e.errors()[0].get('loc', ('request',)))
         return refusal(RequestError(422, 'bad_field', f'{ascii(where[:60])} is wrong'))
 
-# %% ../../nbs/serve/08_service.ipynb #ad5345f8
+# %% ../../nbs/serve/08_service.ipynb #bccb50f9
 def _add_predict(app, service: Service):
     "`POST /predict`"
     from starlette.requests import Request
@@ -544,7 +546,7 @@ def _add_predict(app, service: Service):
     document = _predict_document(service.config)
     app.post('/predict', openapi_extra=document, responses=document['responses'], **about)(predict)
 
-# %% ../../nbs/serve/08_service.ipynb #a44db8cb
+# %% ../../nbs/serve/08_service.ipynb #0e25b519
 def _add_about(app, service: Service):
     "What can be asked besides"
     from starlette.responses import JSONResponse, Response
