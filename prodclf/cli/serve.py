@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_api_keys']
 
-# %% ../../nbs/cli/06_serve.ipynb #ef52e6eb
+# %% ../../nbs/cli/06_serve.ipynb #b63bcbb4
 import os
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import typer
 from .options import app, given, option, option_name, quiet_libraries, refuse, say, takes
 
-# %% ../../nbs/cli/06_serve.ipynb #0d4fc90d
+# %% ../../nbs/cli/06_serve.ipynb #7f65f16c
 def read_api_keys(
     file: Path = None,  # a key a line; None: only the environment is asked
 ) -> tuple:
@@ -32,7 +32,7 @@ def read_api_keys(
         )
     return keys
 
-# %% ../../nbs/cli/06_serve.ipynb #04b405dc
+# %% ../../nbs/cli/06_serve.ipynb #62639656
 _limits = 'serve.products.ServeConfig'
 
 
@@ -64,7 +64,7 @@ _switches = dict(
     show_products=(bool, False, 'show the last products on the page'),
 )
 
-# %% ../../nbs/cli/06_serve.ipynb #20ae63f7
+# %% ../../nbs/cli/06_serve.ipynb #dc7e6495
 _labeling = dict(
     data=(
         Optional[Path],
@@ -107,7 +107,7 @@ def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: 
     vectors = embedded(data, dataset, embeddings, **usual)
     return LabelingSession(work, vectors, engine=engine, config=QueryConfig(n=50))
 
-# %% ../../nbs/cli/06_serve.ipynb #e5f9c833
+# %% ../../nbs/cli/06_serve.ipynb #aeaf7f55
 _Folder = Annotated[
     Path, typer.Argument(metavar='MODEL', help='a folder that train, demo or export wrote')
 ]
@@ -121,6 +121,9 @@ _Container = Annotated[
     Optional[Path],
     option('--dockerfile', 'write what `docker build` needs to this folder, and end'),
 ]
+
+# %% ../../nbs/cli/06_serve.ipynb #5a794a97
+_names = dict(out='--label-out')
 
 
 @app.command('serve')
@@ -151,10 +154,7 @@ def _serve(
     config = ServeConfig(api_keys=keys, **lists, **switches, **given(**limits))
     _listen(model, config, labeling, host, port, workers, drain)
 
-
-_names = dict(out='--label-out')
-
-# %% ../../nbs/cli/06_serve.ipynb #9c6d1f8b
+# %% ../../nbs/cli/06_serve.ipynb #500cde0e
 def _write_container(model: Path, out: Path):
     "The folder that `docker build` needs"
     from prodclf.serve.container import write_container
@@ -164,8 +164,8 @@ def _write_container(model: Path, out: Path):
 
 
 def _listen(model: Path, config, labeling: dict, host: str, port: int, workers: int, drain: float):
-    "Load, listen, serve until a signal comes"
-    from prodclf.serve.server import open_socket, run_server, run_workers
+    "Take the address, check what cannot be, load, serve until a signal comes"
+    from prodclf.serve.server import open_socket, run_workers
 
     several = 'one process has the page and the journal; leave --workers out'
     refuse(workers > 1 and labeling['data'] is not None, '--label', several)
@@ -181,8 +181,14 @@ def _listen(model: Path, config, labeling: dict, host: str, port: int, workers: 
     if workers > 1:
         say(f'{workers} workers at {where}')
         return run_workers(model, config, listener, workers, say, drain=drain)
+    _serve_alone(model, config, labeling, listener, where, drain)
+
+# %% ../../nbs/cli/06_serve.ipynb #f27dbfde
+def _serve_alone(model: Path, config, labeling: dict, listener, where: str, drain: float):
+    "One process: the service with its pages"
     from prodclf.serve.engine import load_engine
     from prodclf.serve.monitor import Monitor
+    from prodclf.serve.server import run_server
     from prodclf.serve.service import create_app
 
     engine, session, label = load_engine(model), None, None
@@ -194,8 +200,7 @@ def _listen(model: Path, config, labeling: dict, host: str, port: int, workers: 
     about = f'{len(engine.classes):,} categories from {" and ".join(engine.views)}'
     application = create_app(engine, config, Monitor(), label)
     try:
-        ready = lambda: say(f'{about}, at {where}')
-        run_server(application, listener, drain=drain, ready=ready)
+        run_server(application, listener, drain=drain, ready=lambda: say(f'{about}, at {where}'))
     finally:
         if session is not None:
             session.close()

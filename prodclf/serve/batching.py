@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Allowance', 'Claim', 'Ticket', 'Batcher']
 
-# %% ../../nbs/serve/05_batching.ipynb #d01fe1ad
+# %% ../../nbs/serve/05_batching.ipynb #cbb5850b
 import threading, time
 from collections import deque
 from concurrent.futures import Future
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fastcore.basics import patch
 from .products import RequestError
 
-# %% ../../nbs/serve/05_batching.ipynb #3a5c34ff
+# %% ../../nbs/serve/05_batching.ipynb #8d532979
 class Allowance:
     "So much of something that many share; thread-safe"
 
@@ -43,7 +43,7 @@ class Allowance:
         with self._lock:
             self.used -= n
 
-
+# %% ../../nbs/serve/05_batching.ipynb #d6311da1
 class Claim:
     "What one request has taken of an allowance; a context that gives it back"
 
@@ -68,7 +68,7 @@ class Claim:
         self.allowance.give(self.taken)
         self.taken = 0
 
-# %% ../../nbs/serve/05_batching.ipynb #f9a7a138
+# %% ../../nbs/serve/05_batching.ipynb #9b734e7c
 @dataclass
 class Ticket:
     "Products of one request, and what becomes of them"
@@ -108,7 +108,7 @@ class Batcher:
     def __len__(self):
         return len(self.waiting)
 
-# %% ../../nbs/serve/05_batching.ipynb #0e8ca2a9
+# %% ../../nbs/serve/05_batching.ipynb #0a36f002
 @patch
 def submit(
     self: Batcher,
@@ -144,7 +144,7 @@ def _run(self: Batcher):
                 ticket.queue_seconds = now - ticket.entered
             self._answer(batch)
 
-# %% ../../nbs/serve/05_batching.ipynb #cc9d94b8
+# %% ../../nbs/serve/05_batching.ipynb #439717e1
 @patch
 def _answer(self: Batcher, batch: list):
     "Results for the tickets of a batch"

@@ -6,14 +6,13 @@
 __all__ = ['ServeConfig', 'RequestError', 'decode_image', 'parse_json', 'check_top_k', 'parse_multipart', 'read_product',
            'fetch_image', 'product_schema', 'body_schema']
 
-# %% ../../nbs/serve/00_products.ipynb #af46c637
+# %% ../../nbs/serve/00_products.ipynb #b2cb16f6
 import base64, binascii, json, logging, time
 from dataclasses import dataclass
 
-from ..core import ProdclfError
 from ..data.images import ImageError, load_image, open_header
 
-# %% ../../nbs/serve/00_products.ipynb #ce47dcce
+# %% ../../nbs/serve/00_products.ipynb #ba450d43
 @dataclass
 class ServeConfig:
     "Limits and switches of a service"
@@ -34,7 +33,7 @@ class ServeConfig:
     cors: tuple = ()  # origins whose pages may ask
     show_products: bool = False  # whether the page may show the last products
 
-# %% ../../nbs/serve/00_products.ipynb #e743e9cc
+# %% ../../nbs/serve/00_products.ipynb #79330e74
 class RequestError(Exception):
     "Why a request, or one product of it, is not answered"
 
@@ -51,7 +50,7 @@ class RequestError(Exception):
         "As it stands in an answer"
         return dict(code=self.code, message=self.message)
 
-# %% ../../nbs/serve/00_products.ipynb #82ddc0a9
+# %% ../../nbs/serve/00_products.ipynb #41aaa5c1
 def decode_image(
     data: bytes,  # of a file
     config: ServeConfig = None,  # its `max_pixels`
@@ -62,7 +61,7 @@ def decode_image(
     config = config or ServeConfig()
     try:
         with open_header(data) as im:
-            (width, height), kind = im.size, im.format
+            width, height = im.size
         if width * height > config.max_pixels:
             raise ImageError('image', 'image too large')
         if claim is not None:
@@ -76,7 +75,7 @@ def decode_image(
     spare = min(image.size) // (4 * size)
     return image.reduce(spare) if spare > 1 else image
 
-# %% ../../nbs/serve/00_products.ipynb #1a22f812
+# %% ../../nbs/serve/00_products.ipynb #f97bb016
 def parse_json(
     body: bytes,  # of a request
     config: ServeConfig,  # its `max_items`
@@ -109,7 +108,7 @@ def parse_json(
         raise RequestError(422, 'too_many', why)
     return items, is_one, top_k
 
-# %% ../../nbs/serve/00_products.ipynb #c475f111
+# %% ../../nbs/serve/00_products.ipynb #f9b3b79f
 def _unknown(name, known: str) -> RequestError:
     name = ascii(name[:40])
     return RequestError(422, 'unknown_field', f'unknown field {name}; there are {known}')
@@ -130,7 +129,7 @@ def check_top_k(
         raise RequestError(422, 'bad_top_k', 'top_k must be a whole number from 1 to 1000')
     return value
 
-# %% ../../nbs/serve/00_products.ipynb #0dc20951
+# %% ../../nbs/serve/00_products.ipynb #c901c80a
 class _Parts:
     "Collects the parts of a multipart body: name -> bytes"
 
@@ -165,7 +164,7 @@ class _Parts:
             raise RequestError(422, 'unknown_field', 'the form has too many fields')
         self.found[name] = bytes(self.data)
 
-# %% ../../nbs/serve/00_products.ipynb #354203a8
+# %% ../../nbs/serve/00_products.ipynb #2d58f716
 def parse_multipart(
     body: bytes,  # of a request
     content_type: str,  # its header, which names the boundary
@@ -197,7 +196,7 @@ def parse_multipart(
         product[name] = data
     return product, product.pop('top_k', None)
 
-# %% ../../nbs/serve/00_products.ipynb #50cc0440
+# %% ../../nbs/serve/00_products.ipynb #476e40f2
 def _text(item: dict, name: str, most: int) -> str:
     "A field of text; raises `RequestError`"
     value = item.get(name)
@@ -224,7 +223,7 @@ def _image_bytes(value) -> bytes:
     except (binascii.Error, ValueError):
         raise RequestError(422, 'bad_image', 'image: not base64') from None
 
-# %% ../../nbs/serve/00_products.ipynb #d3187326
+# %% ../../nbs/serve/00_products.ipynb #6268c231
 def read_product(
     item,  # what a client sent as a product
     config: ServeConfig,  # limits
@@ -251,7 +250,7 @@ def read_product(
         image = decode_image(data, config, size, claim)
     return dict(title=title, description=description, image=image)
 
-# %% ../../nbs/serve/00_products.ipynb #82ad0c42
+# %% ../../nbs/serve/00_products.ipynb #0919dd65
 def fetch_image(
     url: str,  # of an image
     config: ServeConfig,  # its `allow_urls`, `max_bytes` and `timeout`
@@ -284,7 +283,7 @@ def fetch_image(
         raise failed
     return bytes(data)
 
-# %% ../../nbs/serve/00_products.ipynb #786cc5ec
+# %% ../../nbs/serve/00_products.ipynb #9268427f
 def product_schema(
     config: ServeConfig,  # limits
     in_form: bool = False,  # of a form, where the image is a file
@@ -310,7 +309,7 @@ def product_schema(
         description='a title, a description or an image, or several of them',
     )
 
-
+# %% ../../nbs/serve/00_products.ipynb #00c0ba29
 def body_schema(
     config: ServeConfig,  # limits
 ) -> dict:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['patient_protocol', 'make_server', 'open_socket', 'run_server', 'run_workers', 'Crew']
 
-# %% ../../nbs/serve/09_server.ipynb #4de1e369
+# %% ../../nbs/serve/09_server.ipynb #050923b4
 import signal, socket, sys, tempfile, time
 from multiprocessing import get_context
 from multiprocessing.connection import wait
@@ -16,7 +16,7 @@ from .engine import load_engine
 from .products import ServeConfig
 from .service import create_app
 
-# %% ../../nbs/serve/09_server.ipynb #ece1aac8
+# %% ../../nbs/serve/09_server.ipynb #d0436e92
 def patient_protocol(
     seconds: float = 10.0,  # for the head of a request
 ):
@@ -55,7 +55,25 @@ def patient_protocol(
 
     return PatientProtocol
 
-# %% ../../nbs/serve/09_server.ipynb #585d56dd
+# %% ../../nbs/serve/09_server.ipynb #9c590d7d
+def _uvicorn_config(app, host: str, port: int, grace: float, head_seconds: float):
+    "uvicorn's settings: nothing logged, nothing trusted that a proxy says, clocks for the slow"
+    return need('uvicorn').Config(
+        app,
+        host=host,
+        port=port,
+        http=patient_protocol(head_seconds),
+        ws='none',
+        lifespan='on',
+        log_level='error',
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=max(5, int(head_seconds)),
+        timeout_graceful_shutdown=int(grace),
+    )
+
+# %% ../../nbs/serve/09_server.ipynb #232cd888
 def make_server(
     app,  # of `create_app`
     host: str = '127.0.0.1',  # address to listen at
@@ -87,23 +105,9 @@ def make_server(
                 self.should_exit = True
             return await super().on_tick(counter)
 
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=patient_protocol(head_seconds),
-        ws='none',
-        lifespan='on',
-        log_level='error',
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=max(5, int(head_seconds)),
-        timeout_graceful_shutdown=int(grace),
-    )
-    return Server(config)
+    return Server(_uvicorn_config(app, host, port, grace, head_seconds))
 
-# %% ../../nbs/serve/09_server.ipynb #430868ba
+# %% ../../nbs/serve/09_server.ipynb #fcf08ee4
 def open_socket(
     host: str,  # address, such as 127.0.0.1, ::1 or 0.0.0.0
     port: int,  # 0: any that is free
@@ -137,7 +141,7 @@ def run_server(
     for s, handler in before.items():
         signal.signal(s, handler)
 
-# %% ../../nbs/serve/09_server.ipynb #077af45c
+# %% ../../nbs/serve/09_server.ipynb #96cc9759
 def _work(folder, config: ServeConfig, listener, options: dict):
     "What a worker does, in a process of its own"
     try:
@@ -161,7 +165,7 @@ def run_workers(
             crew = Crew(workers, (str(folder), config, listener, options), tell)
             crew.run()
 
-# %% ../../nbs/serve/09_server.ipynb #55bd03a0
+# %% ../../nbs/serve/09_server.ipynb #727d7e70
 class Crew:
     "Processes that do the same, each replaced when it dies"
 
@@ -191,7 +195,7 @@ class Crew:
             if p.is_alive():
                 p.terminate()
 
-# %% ../../nbs/serve/09_server.ipynb #f0937a3f
+# %% ../../nbs/serve/09_server.ipynb #fd5c2acd
 @patch
 def run(self: Crew):
     "Watch until a signal comes and all have ended; raises `ProdclfError` where they only die"
@@ -207,6 +211,7 @@ def run(self: Crew):
                         'a worker ended as soon as it was started. Remedy: serve with one worker; '
                         'it says why'
                     )
+                need('prometheus_client.multiprocess').mark_process_dead(p.pid)
                 self.tell(f'a worker ended with code {p.exitcode}; another takes its place')
                 self.processes[self.processes.index(p)] = self.start()
     finally:

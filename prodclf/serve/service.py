@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['product_views', 'prediction', 'read_body', 'read_request', 'Counters', 'Service', 'Door', 'refusal', 'create_app']
 
-# %% ../../nbs/serve/08_service.ipynb #cd16a5bf
+# %% ../../nbs/serve/08_service.ipynb #14a953f9
 import asyncio, base64, hmac, io, json, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from prodclf.serve.products import (
     read_product,
 )
 
-# %% ../../nbs/serve/08_service.ipynb #f29cdd19
+# %% ../../nbs/serve/08_service.ipynb #92d7b6e8
 def product_views(
     product: dict,  # title, description, image
     engine,  # whose views count
@@ -67,7 +67,7 @@ def prediction(
         decided_by=decided,
     )
 
-# %% ../../nbs/serve/08_service.ipynb #42b6a862
+# %% ../../nbs/serve/08_service.ipynb #a1af3128
 async def read_body(
     request,  # of Starlette
     config: ServeConfig,  # its `max_bytes`
@@ -90,7 +90,7 @@ async def read_body(
         pieces.append(piece)
     return b''.join(pieces)
 
-# %% ../../nbs/serve/08_service.ipynb #3670851c
+# %% ../../nbs/serve/08_service.ipynb #e3420daf
 def read_request(
     body: bytes,  # of a request
     content_type: str,  # its header
@@ -121,7 +121,7 @@ def read_request(
             found.append(e)
     return found, is_one, top_k
 
-# %% ../../nbs/serve/08_service.ipynb #047779aa
+# %% ../../nbs/serve/08_service.ipynb #ac788cb3
 class Counters:
     "What Prometheus collects about a service"
 
@@ -157,7 +157,7 @@ class Counters:
             MultiProcessCollector(registry := CollectorRegistry())
         return generate_latest(registry)
 
-# %% ../../nbs/serve/08_service.ipynb #be58b1ab
+# %% ../../nbs/serve/08_service.ipynb #ae9239b2
 class Service:
     "An engine with its queue, threads and counters: what the routes share"
 
@@ -196,7 +196,7 @@ class Service:
         self.batcher.close()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-# %% ../../nbs/serve/08_service.ipynb #76697c24
+# %% ../../nbs/serve/08_service.ipynb #7df5a852
 async def _predict(service: Service, request) -> tuple:  # answers; whether it was one alone
     "Read, wait for the engine, answer; raises `RequestError`"
     start, config, loop = time.perf_counter(), service.config, asyncio.get_running_loop()
@@ -226,7 +226,7 @@ async def _predict(service: Service, request) -> tuple:  # answers; whether it w
             raise RequestError(503, 'timeout', why) from None
     return _answers(service, found, results, is_one, top_k, ticket, start), is_one
 
-# %% ../../nbs/serve/08_service.ipynb #5f419c24
+# %% ../../nbs/serve/08_service.ipynb #bbdee262
 def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> list:
     "What is sent back for each item, counted; raises `RequestError` for one alone that failed"
     answers, records, results = [], [], iter(results)
@@ -253,7 +253,7 @@ def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> 
         service.monitor.record(records)
     return answers
 
-
+# %% ../../nbs/serve/08_service.ipynb #18ff55ec
 def _record(service: Service, product: dict, answer: dict, seconds: float, queued: float) -> dict:
     "What the monitor is told about a product that was answered"
     about = dict(
@@ -274,7 +274,7 @@ def _record(service: Service, product: dict, answer: dict, seconds: float, queue
             about['thumbnail'] = file.getvalue()
     return about
 
-# %% ../../nbs/serve/08_service.ipynb #4c8cc99d
+# %% ../../nbs/serve/08_service.ipynb #17e095ba
 _error = dict(
     type='object',
     properties=dict(code=dict(type='string'), message=dict(type='string')),
@@ -310,7 +310,7 @@ _answers_schema = dict(
     required=['predictions'],
 )
 
-# %% ../../nbs/serve/08_service.ipynb #7e843fec
+# %% ../../nbs/serve/08_service.ipynb #db0bd19c
 def _refusals(*statuses: int) -> dict:
     "How answers that are errors stand in the document"
     about = {
@@ -352,7 +352,7 @@ def _predict_document(config: ServeConfig) -> dict:
         | _refusals(400, 408, 413, 415, 422, 429, 500, 503),
     )
 
-# %% ../../nbs/serve/08_service.ipynb #6f9f1ba8
+# %% ../../nbs/serve/08_service.ipynb #baaa5cdc
 def _document(app, service: Service) -> dict:
     "The OpenAPI document"
     from fastapi.openapi.utils import get_openapi
@@ -374,7 +374,7 @@ def _document(app, service: Service) -> dict:
 
 _open_paths = '/healthz', '/readyz'
 
-# %% ../../nbs/serve/08_service.ipynb #48a87c6b
+# %% ../../nbs/serve/08_service.ipynb #85ed78b8
 class Door:
     "An ASGI middleware: keys, errors, and the end of a connection"
 
@@ -405,7 +405,7 @@ class Door:
         given = sha256(key.strip()).digest()
         return sum(hmac.compare_digest(given, k) for k in self.keys) > 0
 
-# %% ../../nbs/serve/08_service.ipynb #17c2c201
+# %% ../../nbs/serve/08_service.ipynb #37e289c1
 @patch
 async def __call__(self: Door, scope, receive, send):
     if scope['type'] != 'http':
@@ -435,7 +435,7 @@ async def __call__(self: Door, scope, receive, send):
             error = RequestError(500, 'failed', 'the service failed over this request')
             await refusal(error)(scope, receive, answer)
 
-# %% ../../nbs/serve/08_service.ipynb #dba69fb3
+# %% ../../nbs/serve/08_service.ipynb #7a3a3a2b
 def _log_failure(error: Exception):
     "Kind and place of an exception; its message may quote a product"
     import logging
@@ -460,7 +460,7 @@ def refusal(
         headers['Connection'] = 'close'
     return JSONResponse(dict(error=error.to_dict()), error.status, headers)
 
-# %% ../../nbs/serve/08_service.ipynb #288ab22f
+# %% ../../nbs/serve/08_service.ipynb #7a83119a
 def create_app(
     engine,  # see the chapter engine
     config: ServeConfig = None,  # limits and switches
@@ -499,7 +499,7 @@ def create_app(
         app.include_router(label)
     return app
 
-# %% ../../nbs/serve/08_service.ipynb #e5a53e5a
+# %% ../../nbs/serve/08_service.ipynb #a437972d
 def _add_errors(app):
     "Errors of the framework in the same form as ours"
     from fastapi.exceptions import RequestValidationError
@@ -516,7 +516,7 @@ def _add_errors(app):
         where = '.'.join(str(p) for p in e.errors()[0].get('loc', ('request',)))
         return refusal(RequestError(422, 'bad_field', f'{ascii(where[:60])} is wrong'))
 
-# %% ../../nbs/serve/08_service.ipynb #bccb50f9
+# %% ../../nbs/serve/08_service.ipynb #256c6228
 def _add_predict(app, service: Service):
     "`POST /predict`"
     from starlette.requests import Request
@@ -546,7 +546,7 @@ def _add_predict(app, service: Service):
     document = _predict_document(service.config)
     app.post('/predict', openapi_extra=document, responses=document['responses'], **about)(predict)
 
-# %% ../../nbs/serve/08_service.ipynb #0e25b519
+# %% ../../nbs/serve/08_service.ipynb #23760a1d
 def _add_about(app, service: Service):
     "What can be asked besides"
     from starlette.responses import JSONResponse, Response
