@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Leases', 'Question', 'LabelingSession', 'label_router']
 
-# %% ../../nbs/serve/07_labeling.ipynb #eda75df6
+# %% ../../nbs/serve/07_labeling.ipynb #a7ac1eae
 import json, threading, time
 from collections import Counter, deque
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from ..core import ProdclfError, need, plain, rng
 from .dashboard import render_live_page
 
-# %% ../../nbs/serve/07_labeling.ipynb #4b7fabf1
+# %% ../../nbs/serve/07_labeling.ipynb #49dec9b6
 class Leases:
     "Which browser has which product, and until when; one thread at a time may use it"
 
@@ -48,7 +48,7 @@ class Leases:
             del self.held[row]
         return over
 
-# %% ../../nbs/serve/07_labeling.ipynb #b6234484
+# %% ../../nbs/serve/07_labeling.ipynb #a67cf1c3
 class Question(NamedTuple):
     "A product that is asked about, and the guesses beside it"
 
@@ -67,7 +67,7 @@ def _mixed(chosen, random, draw) -> list:
     order += [(p, Question(r, True)) for p, r in zip(places.tolist(), random, strict=True)]
     return [question for _, question in sorted(order, key=lambda pair: pair[0])]
 
-# %% ../../nbs/serve/07_labeling.ipynb #d862d549
+# %% ../../nbs/serve/07_labeling.ipynb #528e352b
 class LabelingSession:
     "A folder that several people label at once; raises where another server has it"
 
@@ -108,7 +108,7 @@ class LabelingSession:
     def _quiet(self, line):
         "What the folder tells is not for the console of a server"
 
-# %% ../../nbs/serve/07_labeling.ipynb #7fe1c144
+# %% ../../nbs/serve/07_labeling.ipynb #51d268ea
 @patch
 def _lock_folder(self: LabelingSession, folder):
     "Keep other servers out; raises when one is there"
@@ -153,7 +153,7 @@ def _write_labels(self: LabelingSession):
         except ProdclfError as e:
             self.trouble = str(e)
 
-# %% ../../nbs/serve/07_labeling.ipynb #722c07ee
+# %% ../../nbs/serve/07_labeling.ipynb #81bb35dd
 @patch
 def train(self: LabelingSession):
     "Fit the head to the labels that are known, and choose the next questions"
@@ -201,7 +201,7 @@ def choose(
         self.dry = not chosen  # there is nothing to choose until the model is another
         self.pool.remember([q.row for q in questions])
 
-# %% ../../nbs/serve/07_labeling.ipynb #d7819af3
+# %% ../../nbs/serve/07_labeling.ipynb #d4dcba46
 @patch
 def _not_to_ask(self: LabelingSession, anew: bool = False):
     "(N,) bool: labeled, skipped, lent, in the queue (unless anew), or on a sheet that is out"
@@ -244,7 +244,7 @@ def _low(self: LabelingSession) -> bool:
     "Whether more questions are wanted and to be had"
     return len(self.queue) < self.config.n / 4 and not self.dry
 
-# %% ../../nbs/serve/07_labeling.ipynb #d6f1acd9
+# %% ../../nbs/serve/07_labeling.ipynb #92a754b1
 @patch
 def _with_guesses(self: LabelingSession, questions: list) -> list:
     "Questions with the guesses of the served model, where there is no head yet"
@@ -285,7 +285,7 @@ def _guess(self: LabelingSession, question: Question) -> Question:
     best = top_guesses(p, self.pool.classes, 1)[0]
     return question._replace(guesses=tuple(best), model=self.model, labels=self.labels)
 
-# %% ../../nbs/serve/07_labeling.ipynb #5191a002
+# %% ../../nbs/serve/07_labeling.ipynb #eb605c85
 @patch
 def lend(
     self: LabelingSession,
@@ -335,7 +335,7 @@ def _next_question(self: LabelingSession, by: str):
             return Question(row)
     return None
 
-# %% ../../nbs/serve/07_labeling.ipynb #9ea54b1e
+# %% ../../nbs/serve/07_labeling.ipynb #8623931d
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
@@ -366,7 +366,7 @@ def release(
         self._return(self.leases.take_back(client))
         self.names.pop(client, None)
 
-# %% ../../nbs/serve/07_labeling.ipynb #3fa7cd2f
+# %% ../../nbs/serve/07_labeling.ipynb #7b0af4bc
 @patch
 def answer(
     self: LabelingSession,
@@ -383,7 +383,8 @@ def answer(
         if (known := self.requests.get(request)) is not None:
             return dict(n=known, id=id, disputed=False)
         row = int(self.pool.rows(id)[0])
-        written = self.pool.answer([id], [label], by=by, allow_new=self.allow_new)
+        again = label is None and by in self.pool.refresh().voices(row)[1]
+        written = 0 if again else self.pool.answer([id], [label], by, allow_new=self.allow_new)
         n = self._entry_of(row, by)
         question = self.held.pop(row, None) if row in self.leases.rows(client) else None
         self.leases.held.pop(row, None)
@@ -405,7 +406,7 @@ def _entry_of(self: LabelingSession, row: int, by: str) -> int:
     mine = (e.n for e in entries if e.by == by and e.n not in self.pool.undone)
     return next(mine, -1)
 
-# %% ../../nbs/serve/07_labeling.ipynb #209fe36f
+# %% ../../nbs/serve/07_labeling.ipynb #6598656f
 @patch
 def undo(
     self: LabelingSession,
@@ -434,7 +435,7 @@ def undo(
             self.leases.give(row, client)
         return self._described(self.held[row])
 
-# %% ../../nbs/serve/07_labeling.ipynb #19429979
+# %% ../../nbs/serve/07_labeling.ipynb #445e2bd6
 @patch
 def _read_notes(self: LabelingSession):
     "What is known of earlier answers; a line that was cut off is left out"
@@ -469,7 +470,7 @@ def _note(self: LabelingSession, note: dict):
     with open(self.notes_file, 'ab') as f:
         f.write(json.dumps(plain(note), ensure_ascii=False).encode() + b'\n')
 
-# %% ../../nbs/serve/07_labeling.ipynb #81b434fb
+# %% ../../nbs/serve/07_labeling.ipynb #9d4c6f28
 @patch
 def agreement(
     self: LabelingSession,
@@ -534,7 +535,7 @@ def _people(self: LabelingSession) -> list:
     }
     return [(n, k, n in here) for n, k in sorted(people.items(), key=lambda p: (-p[1], p[0]))]
 
-# %% ../../nbs/serve/07_labeling.ipynb #4dbfe963
+# %% ../../nbs/serve/07_labeling.ipynb #1bcc1b41
 def _bodies() -> tuple:
     "What a browser may send"
     pydantic = need('pydantic', 'serve')
@@ -576,7 +577,7 @@ def _handled(session, act, body):
     except ProdclfError as e:
         return JSONResponse(dict(error=dict(code='refused', message=str(e))), 400)
 
-# %% ../../nbs/serve/07_labeling.ipynb #4b5c21d4
+# %% ../../nbs/serve/07_labeling.ipynb #8112b2bd
 def label_router(
     session: LabelingSession,  # that the page is about
 ):  # fastapi.APIRouter
@@ -612,7 +613,7 @@ def label_router(
 
     return router
 
-# %% ../../nbs/serve/07_labeling.ipynb #875d85c9
+# %% ../../nbs/serve/07_labeling.ipynb #c946b166
 def _jpeg(session, id: str, size: int = 960):
     "The image of a product, small enough for a screen; 404 where there is none"
     from fastapi import HTTPException, Response
