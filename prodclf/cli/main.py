@@ -430,9 +430,14 @@ def predict(
     )
 
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
-from . import data as _data, fetch as _fetch, label as _label  # they register commands
+from prodclf.cli import (
+    data as _data,
+    fetch as _fetch,
+    label as _label,
+    serve as _serve,
+)  # they register commands
 
-commands = (_data, _fetch, _label)
+commands = (_data, _fetch, _label, _serve)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():
