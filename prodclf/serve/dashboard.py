@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['render_live_page', 'dashboard_router']
 
-# %% ../../nbs/serve/06_dashboard.ipynb #ca878794
+# %% ../../nbs/serve/06_dashboard.ipynb #ad8f305c
 import asyncio, base64, hashlib, json, re, time
+from collections import deque
 from importlib.resources import files
 
 from ..core import need, plain
 from .monitor import Monitor
 
-# %% ../../nbs/serve/06_dashboard.ipynb #00572434
+# %% ../../nbs/serve/06_dashboard.ipynb #35f899bf
 def _filled(name: str, about: dict) -> str:
     "A template with what it names put in"
     folder = files('prodclf.serve') / 'templates'
@@ -37,7 +38,7 @@ def _policy(page: str) -> str:
         "frame-ancestors 'none'"
     )
 
-# %% ../../nbs/serve/06_dashboard.ipynb #89b681e6
+# %% ../../nbs/serve/06_dashboard.ipynb #d63a3b5d
 def render_live_page(
     name: str,  # of a template of the package
     about: dict,  # what its script must know from the start
@@ -52,7 +53,7 @@ def render_live_page(
     }
     return page, headers
 
-# %% ../../nbs/serve/06_dashboard.ipynb #62043616
+# %% ../../nbs/serve/06_dashboard.ipynb #b358474d
 def _trained(engine) -> dict:
     "Category -> training products, as the card says; empty where it does not"
     labels = (getattr(engine, 'card', None) or {}).get('train_labels') or {}
@@ -63,7 +64,7 @@ def _trained(engine) -> dict:
         return {c: round(1e6 * n / total) for c, n in labels.items()}
     return dict(labels)
 
-# %% ../../nbs/serve/06_dashboard.ipynb #a87bba61
+# %% ../../nbs/serve/06_dashboard.ipynb #64af52d1
 def _listed(r: dict) -> dict:
     "A product of the monitor without its image, which has an address of its own"
     known = ('number', 'title', 'category', 'confidence', 'undecided', 'status')
@@ -76,9 +77,13 @@ class _States:
     def __init__(self, monitor: Monitor, trained: dict, least: float = 0.9):
         self.monitor, self.trained, self.least = monitor, trained, least
         self.lock, self.at, self.count, self.value = asyncio.Lock(), -9.0, -1, None
+        self.thumbnails = deque(maxlen=6)  # of the latest states: number -> JPEG
 
     def make(self) -> dict:
-        products = [_listed(r) for r in reversed(list(self.monitor.products))]
+        with self.monitor._lock:
+            last = [*self.monitor.products][::-1]
+        self.thumbnails.append({r['number']: r.get('thumbnail') for r in last})
+        products = [_listed(r) for r in last]
         return plain(self.monitor.snapshot(self.trained) | dict(products=products))
 
     async def latest(self) -> dict:
@@ -98,7 +103,7 @@ class _States:
             seen = state
             await asyncio.sleep(0.25)
 
-# %% ../../nbs/serve/06_dashboard.ipynb #56b20644
+# %% ../../nbs/serve/06_dashboard.ipynb #6761eb61
 def dashboard_router(
     engine,  # with `classes`, `views`, `threshold` and `card`
     monitor: Monitor,  # that the service records in
@@ -123,10 +128,10 @@ def dashboard_router(
 
     @router.get('/dashboard/thumbnail/{number}')
     async def thumbnail(number: int):
-        for r in list(monitor.products):
-            if r['number'] == number and r.get('thumbnail'):
-                kept = {'Cache-Control': 'private, max-age=3600'}
-                return fastapi.Response(r['thumbnail'], media_type='image/jpeg', headers=kept)
-        raise fastapi.HTTPException(404, 'this product is not shown any more')
+        found = [some[number] for some in list(states.thumbnails) if some.get(number)]
+        if not found:
+            return fastapi.Response(status_code=204)  # it has gone by
+        kept = {'Cache-Control': 'private, max-age=3600'}
+        return fastapi.Response(found[0], media_type='image/jpeg', headers=kept)
 
     return router

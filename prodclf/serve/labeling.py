@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Leases', 'Question', 'LabelingSession', 'label_router']
 
-# %% ../../nbs/serve/07_labeling.ipynb #eda75df6
+# %% ../../nbs/serve/07_labeling.ipynb #dafa5f81
 import json, threading, time
 from collections import Counter, deque
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from ..core import ProdclfError, need, plain, rng
 from .dashboard import render_live_page
 
-# %% ../../nbs/serve/07_labeling.ipynb #4b7fabf1
+# %% ../../nbs/serve/07_labeling.ipynb #60a21699
 class Leases:
     "Which browser has which product, and until when; one thread at a time may use it"
 
@@ -48,14 +48,16 @@ class Leases:
             del self.held[row]
         return over
 
-# %% ../../nbs/serve/07_labeling.ipynb #b6234484
+# %% ../../nbs/serve/07_labeling.ipynb #0cb23da0
 class Question(NamedTuple):
     "A product that is asked about, and the guesses beside it"
 
     row: int  # of the pool
     random: bool = False  # drawn at random, and not chosen by the strategy
-    guesses: tuple = ()  # (category, probability), the likeliest first
-    model: int = 0  # number of the model that guessed; 0: the one that is served, or none
+    served: tuple = ()  # (category, probability) of the served model, the likeliest first
+    own: tuple = ()  # those of the model that is trained here
+    guesses: tuple = ()  # those of the two that are shown
+    model: int = 0  # number of the model that was trained here; 0: none yet
     labels: int = 0  # that it was trained on
 
 
@@ -67,7 +69,7 @@ def _mixed(chosen, random, draw) -> list:
     order += [(p, Question(r, True)) for p, r in zip(places.tolist(), random, strict=True)]
     return [question for _, question in sorted(order, key=lambda pair: pair[0])]
 
-# %% ../../nbs/serve/07_labeling.ipynb #d862d549
+# %% ../../nbs/serve/07_labeling.ipynb #84a49fd3
 class LabelingSession:
     "A folder that several people label at once; raises where another server has it"
 
@@ -75,7 +77,7 @@ class LabelingSession:
         self,
         work,  # `LabelingFolder`
         embeddings,  # `Embeddings` of its products
-        engine=None,  # guesses until there is a first model; None: nobody does
+        engine=None,  # the served model, which guesses as well; None: there is none
         config=None,  # `QueryConfig`: the strategy, and how many questions at a time
         retrain: int = 20,  # answers after which the model is trained again
         lease: float = 90.0,  # seconds without a sign of life, after which a product goes back
@@ -108,7 +110,7 @@ class LabelingSession:
     def _quiet(self, line):
         "What the folder tells is not for the console of a server"
 
-# %% ../../nbs/serve/07_labeling.ipynb #7fe1c144
+# %% ../../nbs/serve/07_labeling.ipynb #63a6166f
 @patch
 def _lock_folder(self: LabelingSession, folder):
     "Keep other servers out; raises when one is there"
@@ -153,7 +155,7 @@ def _write_labels(self: LabelingSession):
         except ProdclfError as e:
             self.trouble = str(e)
 
-# %% ../../nbs/serve/07_labeling.ipynb #722c07ee
+# %% ../../nbs/serve/07_labeling.ipynb #2bd2fc0f
 @patch
 def train(self: LabelingSession):
     "Fit the head to the labels that are known, and choose the next questions"
@@ -201,7 +203,7 @@ def choose(
         self.dry = not chosen  # there is nothing to choose until the model is another
         self.pool.remember([q.row for q in questions])
 
-# %% ../../nbs/serve/07_labeling.ipynb #d7819af3
+# %% ../../nbs/serve/07_labeling.ipynb #ff3cd758
 @patch
 def _not_to_ask(self: LabelingSession, anew: bool = False):
     "(N,) bool: labeled, skipped, lent, in the queue (unless anew), or on a sheet that is out"
@@ -244,11 +246,11 @@ def _low(self: LabelingSession) -> bool:
     "Whether more questions are wanted and to be had"
     return len(self.queue) < self.config.n / 4 and not self.dry
 
-# %% ../../nbs/serve/07_labeling.ipynb #d6f1acd9
+# %% ../../nbs/serve/07_labeling.ipynb #8305b6d0
 @patch
 def _with_guesses(self: LabelingSession, questions: list) -> list:
-    "Questions with the guesses of the served model, where there is no head yet"
-    if self.head is not None or self.predict is None or not questions:
+    "Questions with the guesses of the served model, where there is one"
+    if self.predict is None or not questions:
         return questions
     from prodclf.active.oracle import CategoryMatcher, top_guesses
 
@@ -264,7 +266,7 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     meant = [names.nearly(c) for c in self.engine.classes]
     best = top_guesses(proba, meant, len(rows), len(meant))
     known = [[g for g in some if g[0] in self.pool.codes][:5] for some in best]
-    return [q._replace(guesses=tuple(g)) for q, g in zip(questions, known, strict=True)]
+    return [q._replace(served=tuple(g)) for q, g in zip(questions, known, strict=True)]
 
 
 def _text(title, text) -> str:
@@ -275,17 +277,27 @@ def _text(title, text) -> str:
 
 @patch
 def _guess(self: LabelingSession, question: Question) -> Question:
-    "The question with the guesses of the head, where there is one"
+    "The question with the guesses of the head, where there is one, and those that are shown"
     if self.head is None:
-        return question
+        return question._replace(guesses=question.served)
     from prodclf.active.feature_space import head_probabilities
     from prodclf.active.oracle import top_guesses
 
     p = head_probabilities(self.space.pool[[question.row]], self.head)
-    best = top_guesses(p, self.pool.classes, 1)[0]
-    return question._replace(guesses=tuple(best), model=self.model, labels=self.labels)
+    own = tuple(top_guesses(p, self.pool.classes, 1)[0])
+    shown = question.served if question.served and self._versus()['shown'] == 'served' else own
+    return question._replace(own=own, guesses=shown, model=self.model, labels=self.labels)
 
-# %% ../../nbs/serve/07_labeling.ipynb #5191a002
+
+@patch
+def _versus(self: LabelingSession, latest: int = 40) -> dict:
+    "How often each of the two models was right where both have guessed, and which is shown"
+    both = [n for n in self.notes if 'served' in n and 'own' in n][-latest:]
+    served, own = (sum(n[k] == 1 for n in both) for k in ('served', 'own'))
+    shown = 'own' if len(both) >= 10 and own >= served else 'served'
+    return dict(n=len(both), served=served, own=own, shown=shown)
+
+# %% ../../nbs/serve/07_labeling.ipynb #4beb474b
 @patch
 def lend(
     self: LabelingSession,
@@ -335,7 +347,7 @@ def _next_question(self: LabelingSession, by: str):
             return Question(row)
     return None
 
-# %% ../../nbs/serve/07_labeling.ipynb #9ea54b1e
+# %% ../../nbs/serve/07_labeling.ipynb #20aaac26
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
@@ -366,7 +378,7 @@ def release(
         self._return(self.leases.take_back(client))
         self.names.pop(client, None)
 
-# %% ../../nbs/serve/07_labeling.ipynb #3fa7cd2f
+# %% ../../nbs/serve/07_labeling.ipynb #218466fd
 @patch
 def answer(
     self: LabelingSession,
@@ -383,19 +395,30 @@ def answer(
         if (known := self.requests.get(request)) is not None:
             return dict(n=known, id=id, disputed=False)
         row = int(self.pool.rows(id)[0])
-        written = self.pool.answer([id], [label], by=by, allow_new=self.allow_new)
+        again = label is None and by in self.pool.refresh().voices(row)[1]
+        written = 0 if again else self.pool.answer([id], [label], by, allow_new=self.allow_new)
         n = self._entry_of(row, by)
         question = self.held.pop(row, None) if row in self.leases.rows(client) else None
         self.leases.held.pop(row, None)
         note = dict(request=request, n=n, id=id, by=by)
-        if question is not None and label is not None and question.guesses:
-            names = [name for name, _ in question.guesses]
-            note |= dict(model=question.model, labels=question.labels, random=question.random)
-            note |= dict(rank=names.index(label) + 1 if label in names else None)
+        if question is not None and label is not None:
+            note |= _ranks(question, label)
         self._note(note)
         self.since += written
         self._stir()
         return dict(n=n, id=id, disputed=row in self.pool.disputed)
+
+
+def _ranks(question: Question, label: str) -> dict:
+    "At which place the answer stood among the guesses, of those that were made"
+    found = dict(model=question.model, labels=question.labels, random=question.random)
+    for key, guesses in dict(
+        rank=question.guesses, own=question.own, served=question.served
+    ).items():
+        if guesses:
+            names = [name for name, _ in guesses]
+            found[key] = names.index(label) + 1 if label in names else None
+    return found
 
 
 @patch
@@ -405,7 +428,7 @@ def _entry_of(self: LabelingSession, row: int, by: str) -> int:
     mine = (e.n for e in entries if e.by == by and e.n not in self.pool.undone)
     return next(mine, -1)
 
-# %% ../../nbs/serve/07_labeling.ipynb #209fe36f
+# %% ../../nbs/serve/07_labeling.ipynb #9de3d4d4
 @patch
 def undo(
     self: LabelingSession,
@@ -434,7 +457,7 @@ def undo(
             self.leases.give(row, client)
         return self._described(self.held[row])
 
-# %% ../../nbs/serve/07_labeling.ipynb #19429979
+# %% ../../nbs/serve/07_labeling.ipynb #91f104fe
 @patch
 def _read_notes(self: LabelingSession):
     "What is known of earlier answers; a line that was cut off is left out"
@@ -469,7 +492,7 @@ def _note(self: LabelingSession, note: dict):
     with open(self.notes_file, 'ab') as f:
         f.write(json.dumps(plain(note), ensure_ascii=False).encode() + b'\n')
 
-# %% ../../nbs/serve/07_labeling.ipynb #81b434fb
+# %% ../../nbs/serve/07_labeling.ipynb #85fd477b
 @patch
 def agreement(
     self: LabelingSession,
@@ -480,18 +503,23 @@ def agreement(
 
     by_model, random = {}, [n for n in self.notes if n['random']][-latest:]
     for note in self.notes:
-        by_model.setdefault(note['model'], []).append(note)
-    curve = [dict(model=m, labels=some[0]['labels'], **_hits(some)) for m, some in by_model.items()]
+        if 'own' in note:
+            by_model.setdefault(note['model'], []).append(note)
+    curve = [
+        dict(model=m, labels=some[0]['labels'], **_hits(some, 'own'))
+        for m, some in by_model.items()
+    ]
     found = dict(curve=curve, random=_hits(random), all=_hits(self.notes[-100:]))
+    found['versus'] = self._versus()
     if random:
         low, high = wilson(found['random']['first'], len(random))
         found['random'] |= dict(low=float(low), high=float(high))
     return found
 
 
-def _hits(notes: list) -> dict:
+def _hits(notes: list, which: str = 'rank') -> dict:
     "How many answers, and how many of them were the first guess and one of the five"
-    ranks = [note['rank'] for note in notes]
+    ranks = [note[which] for note in notes]
     return dict(n=len(ranks), first=ranks.count(1), five=sum(r is not None for r in ranks))
 
 
@@ -534,7 +562,7 @@ def _people(self: LabelingSession) -> list:
     }
     return [(n, k, n in here) for n, k in sorted(people.items(), key=lambda p: (-p[1], p[0]))]
 
-# %% ../../nbs/serve/07_labeling.ipynb #4dbfe963
+# %% ../../nbs/serve/07_labeling.ipynb #b374cae3
 def _bodies() -> tuple:
     "What a browser may send"
     pydantic = need('pydantic', 'serve')
@@ -576,7 +604,7 @@ def _handled(session, act, body):
     except ProdclfError as e:
         return JSONResponse(dict(error=dict(code='refused', message=str(e))), 400)
 
-# %% ../../nbs/serve/07_labeling.ipynb #4b5c21d4
+# %% ../../nbs/serve/07_labeling.ipynb #6ecaf524
 def label_router(
     session: LabelingSession,  # that the page is about
 ):  # fastapi.APIRouter
@@ -612,7 +640,7 @@ def label_router(
 
     return router
 
-# %% ../../nbs/serve/07_labeling.ipynb #875d85c9
+# %% ../../nbs/serve/07_labeling.ipynb #822d6b67
 def _jpeg(session, id: str, size: int = 960):
     "The image of a product, small enough for a screen; 404 where there is none"
     from fastapi import HTTPException, Response
