@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['few_photos', 'most_photos', 'onnx_session', 'write_onnx', 'check_onnx', 'export_encoder', 'OnnxEncoder',
-           'quantize_encoder']
+           'check_photos', 'quantize_encoder']
 
-# %% ../../nbs/encoders/09_onnx.ipynb #9d059151
+# %% ../../nbs/encoders/09_onnx.ipynb #8b590e0e
 import contextlib
 import io
 import logging
 import shutil
 import warnings
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def onnx_session(
         why = (str(e).splitlines() or [''])[0].rpartition(' : ')[2][:100]
         raise ProdclfError(f'{path} is damaged ({why}). {again}') from None
 
-# %% ../../nbs/encoders/09_onnx.ipynb #b4f2d16e
+# %% ../../nbs/encoders/09_onnx.ipynb #7b45033f
 @contextlib.contextmanager
 def _quietly():
     "Without the exporter's and the quantizer's chatter"
@@ -68,6 +69,8 @@ def write_onnx(
     need('onnxscript')
     any_size = torch.export.Dim.DYNAMIC
     shapes = tuple({i: any_size for i in free if i < x.ndim} for x in inputs.values())
+    if any(p.kind == p.VAR_POSITIONAL for p in signature(module.forward).parameters.values()):
+        shapes = (shapes,)  # of the one parameter *inputs
     names = dict(input_names=list(inputs), output_names=['out'])
     try:
         with _quietly(), torch.no_grad():
@@ -163,7 +166,7 @@ def _export_image(encoder, folder: Path, what: str) -> dict:
     check_onnx(module, [dict(image=x), dict(image=x[:1])], folder / 'model.onnx', what)
     return dict(preparation=encoder.preparation, flip=encoder.flip)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #1ba56d74
+# %% ../../nbs/encoders/09_onnx.ipynb #8355a1ed
 def export_encoder(
     encoder,  # a `TextEncoder` or `ImageEncoder`
     folder,  # made when missing
@@ -277,8 +280,20 @@ class OnnxEncoder:
             return _encode_texts(self, list(values))
         return _encode_images(self, list(values), bs, workers)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #a070f005
+# %% ../../nbs/encoders/09_onnx.ipynb #7b1822b2
 few_photos, most_photos = 200, 500  # for the ranges of an image network
+
+
+def check_photos(
+    found: int,  # images that can be read
+    least: int = few_photos,  # that are wanted
+):
+    "Raise `ProdclfError` where there are too few images to find the ranges of a network"
+    if found < least:
+        raise ProdclfError(
+            f'{found} images that can be read are too few to find the ranges of an image '
+            f'network. Remedy: at least {least} photos of products, with --calibration DATA'
+        )
 
 
 def _photos(encoder: OnnxEncoder, images, least: int) -> list:
@@ -286,11 +301,7 @@ def _photos(encoder: OnnxEncoder, images, least: int) -> list:
     found, wanted = [], list(images)[: 2 * most_photos]
     for _, x, ok in _prepared(wanted, 10, 2, encoder.about['preparation']):
         found += list(x[ok])
-    if len(found) < least:
-        raise ProdclfError(
-            f'{len(found)} images that can be read are too few to find the ranges of an image '
-            f'network. Remedy: at least {least} photos of products, with --calibration DATA'
-        )
+    check_photos(len(found), least)
     found = np.stack(found[:most_photos])
     return [found[i : i + 10] for i in range(0, len(found), 10)]
 
