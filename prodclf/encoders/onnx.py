@@ -40,7 +40,7 @@ def onnx_session(
         why = (str(e).splitlines() or [''])[0].rpartition(' : ')[2][:100]
         raise ProdclfError(f'{path} is damaged ({why}). {again}') from None
 
-# %% ../../nbs/encoders/09_onnx.ipynb #7b45033f
+# %% ../../nbs/encoders/09_onnx.ipynb #1edb1d3e
 @contextlib.contextmanager
 def _quietly():
     "Without the exporter's and the quantizer's chatter"
@@ -54,7 +54,7 @@ def _quietly():
     finally:
         logging.disable(level)
 
-
+# %% ../../nbs/encoders/09_onnx.ipynb #5f859a8e
 def write_onnx(
     module,  # a torch module in evaluation mode that gives one tensor
     inputs: dict,  # name -> example, a tensor of at least two rows
@@ -166,7 +166,7 @@ def _export_image(encoder, folder: Path, what: str) -> dict:
     check_onnx(module, [dict(image=x), dict(image=x[:1])], folder / 'model.onnx', what)
     return dict(preparation=encoder.preparation, flip=encoder.flip)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #8355a1ed
+# %% ../../nbs/encoders/09_onnx.ipynb #e13512b6
 def export_encoder(
     encoder,  # a `TextEncoder` or `ImageEncoder`
     folder,  # made when missing

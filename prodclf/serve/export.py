@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Bounds', 'export_model']
 
-# %% ../../nbs/serve/03_export.ipynb #8447811f
+# %% ../../nbs/serve/03_export.ipynb #daa4da99
 import shutil
 import tempfile
 import time
@@ -31,7 +31,7 @@ from prodclf.encoders.onnx import (
 )
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
-from .runtime import ExportedModel, load_export, read_export, write_manifest
+from .runtime import ExportedModel, load_export, write_export
 
 # %% ../../nbs/serve/03_export.ipynb #a174f145
 def _head_graph(head):
@@ -288,7 +288,7 @@ class Bounds:
         low = found['agreement'] < self.agreement
         return f'agreement {found["agreement"]:.1%}, under {self.agreement:.1%}' if low else ''
 
-# %% ../../nbs/serve/03_export.ipynb #c881c80a
+# %% ../../nbs/serve/03_export.ipynb #91589001
 def _megabytes(folder: Path) -> float:
     return sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6
 
@@ -297,7 +297,7 @@ def _tried(judge: _Judge, key: str, source: Path, place: Path, photos: list, bou
     "The better of the two eight-bit versions: rows about both, its folder and vectors, or None"
     rows, found = [], []
     for scales, per_channel in (('per channel', True), ('per tensor', False)):
-        row = dict(part=key, scales=scales)
+        row = dict(part=key, scales=scales, kept=False)
         try:
             folder = quantize_encoder(source, place / f'{key}-{per_channel}', photos, per_channel)
             vectors = judge.vectors(folder)
@@ -311,6 +311,8 @@ def _tried(judge: _Judge, key: str, source: Path, place: Path, photos: list, bou
         rows.append(row)
     kept = [f for f in found if not f[0]['why']]
     best = min(kept, key=lambda f: (max(f[0]['loss'], 0), -f[0]['agreement']), default=None)
+    for row, *_ in kept:
+        row['why'] = '' if row is best[0] else f'{best[0]["scales"]} is better'
     return rows, best
 
 
@@ -332,7 +334,7 @@ def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Boun
         shutil.copytree(folder, out / f'encoder-{key}')
     return rows, judge({k: v for k, (*_, v) in chosen.items()})
 
-# %% ../../nbs/serve/03_export.ipynb #f7e151e8
+# %% ../../nbs/serve/03_export.ipynb #c73d76c7
 def _make_room(out: Path):
     "An empty folder, or one that held an export before; raises for anything else"
     if out.is_file() or (
@@ -345,11 +347,11 @@ def _make_room(out: Path):
 
 def _floats(rows: list, keys) -> list:
     "What stays in floats, and why"
-    kept = {r['part'] for r in rows if r.get('kept')}
+    kept = {r['part'] for r in rows if r['kept']}
     why = {r['part']: r['why'] for r in rows if r.get('why')}
     return [dict(part=k, why=why.get(k, '')) for k in keys if k not in kept]
 
-# %% ../../nbs/serve/03_export.ipynb #5eed1a23
+# %% ../../nbs/serve/03_export.ipynb #e3368d0c
 def export_model(
     predictor,  # a `Predictor`
     out,  # folder; made when missing, an export that is there is replaced
@@ -374,23 +376,23 @@ def export_model(
         with tempfile.TemporaryDirectory(prefix='export-') as place:
             about = _export_parts(predictor, out)
             card |= _measured(predictor, out, about, court, bounds, Path(place))
-            write_manifest(out, about | dict(card=card))
+            write_export(out, about | dict(card=card))
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
         raise
     return card
 
-# %% ../../nbs/serve/03_export.ipynb #a2604a1a
+# %% ../../nbs/serve/03_export.ipynb #0c317f3d
 def _measured(predictor, out: Path, about: dict, court, bounds: Bounds, place: Path) -> dict:
     "Variants with size, speed and accuracy; with a court, encoders become eight-bit ones"
-    write_manifest(out, about | dict(card={}))
+    write_export(out, about | dict(card={}))
     folders, rows, judged, floats, limits = {'onnx fp32': out}, [], [{}], [], None
     if court:
         folders['onnx fp32'], products = shutil.copytree(out, place / 'fp32'), court.products
         judge = _Judge(out, about, products)
         rows, after = _quantized(judge, out, about, court.photos, bounds, place)
         judged, floats = [judge({}), after], _floats(rows, about['encoders'])
-        write_manifest(out, about | dict(card={}))
+        write_export(out, about | dict(card={}))
         folders['onnx int8'] = out
         limits = asdict(bounds) | dict(products=len(products))
     else:
