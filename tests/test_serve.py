@@ -89,8 +89,27 @@ class Served:
 
 
 @pytest.fixture(scope='module')
-def server(model, tmp_path_factory, surroundings):
-    found = Served(model[1], tmp_path_factory.mktemp('server'), surroundings, '--timeout', 2, '--max-bytes', 3_000_000)
+def image(model, tmp_path_factory):
+    "What `docker build` would take: the exported model and the package; and a folder that forbids what training needs"
+    from prodclf.serve.container import write_container
+    from prodclf.serve.export import export_model
+
+    place = tmp_path_factory.mktemp('image')
+    export_model(model[0], place / 'export')
+    write_container(place / 'export', place / 'image')
+    (place / 'without').mkdir()
+    (place / 'without' / 'sitecustomize.py').write_text(
+        'import sys\n'
+        'for name in "torch torchvision transformers pandas sklearn fastai pyarrow matplotlib".split():\n'
+        '    sys.modules[name] = None\n'
+    )
+    return place / 'image', os.pathsep.join(map(str, (place / 'without', place / 'image')))
+
+
+@pytest.fixture(scope='module')
+def server(image, tmp_path_factory, surroundings):
+    limits = '--timeout', 2, '--max-bytes', 3_000_000
+    found = Served(image[0] / 'model', tmp_path_factory.mktemp('server'), surroundings, *limits, PYTHONPATH=image[1])
     yield found.wait_ready()
     found.process.kill()
     found.process.communicate()
@@ -102,7 +121,7 @@ def jpeg(size=(64, 48), color='red', kind='JPEG'):
 
 
 def test_answers_are_those_of_the_model(model, server):
-    "JSON, a form and a list say what `Predictor` says about the same products"
+    "JSON, a form and a list, answered without torch and pandas, say what `Predictor` says about the same products"
     predictor, _, shop = model
     some = shop[shop.text.notna() & shop.image.notna()].head(6)
     expected = predictor.predict_proba(some.assign(path=None))
@@ -193,7 +212,7 @@ def test_bad_weather(server, model):
         for leak in (b'Traceback', b'.py', b'site-packages', b'/tmp', b'prodclf/', b'0x', b'passwd', b'Error'):
             assert leak not in answer, (name, answer)
     assert httpx.post(f'{server.url}/predict', json=dict(title='mug'), timeout=20).status_code == 200
-    assert not list(server.scratch.iterdir())
+    assert [p.name for p in server.scratch.iterdir()] == []
 
 
 def test_too_much_is_not_read(server):
@@ -253,9 +272,9 @@ def test_fuzz_over_the_document(model):
     assert calls.count('POST') >= 20
 
 
-def test_the_end_under_load(model, tmp_path, surroundings):
+def test_the_end_under_load(image, tmp_path, surroundings):
     "SIGTERM while 16 clients ask: every request gets its answer, or was never taken; then the process is gone"
-    served = Served(model[1], tmp_path, surroundings, '--drain', 0.4).wait_ready()
+    served = Served(image[0] / 'model', tmp_path, surroundings, '--drain', 0.4, PYTHONPATH=image[1]).wait_ready()
     counts, halves, stop = dict(answered=0, refused=0), [], threading.Event()
     place = served.place[1], int(served.place[2])
     photo = as_json(jpeg((200, 200)))
@@ -293,11 +312,12 @@ def test_the_end_under_load(model, tmp_path, surroundings):
     assert log == '' and not list(served.scratch.iterdir())
 
 
-def test_workers_and_keys(model, tmp_path, surroundings):
+def test_workers_and_keys(image, tmp_path, surroundings):
     "Two processes behind one address and one key; one that is killed is replaced; counters add up"
     keys = tmp_path / 'keys'
     keys.write_text('a-secret-key-of-this-shop\n')
-    served = Served(model[1], tmp_path, surroundings, '--workers', 2, '--api-key-file', keys).wait_ready()
+    options = '--workers', 2, '--api-key-file', keys
+    served = Served(image[0] / 'model', tmp_path, surroundings, *options, PYTHONPATH=image[1]).wait_ready()
     key = {'X-API-Key': 'a-secret-key-of-this-shop'}
     line = Path(f'/proc/{served.process.pid}/cmdline')
     assert not line.exists() or b'secret' not in line.read_bytes()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_api_keys']
 
-# %% ../../nbs/cli/06_serve.ipynb #8eb3ce3a
+# %% ../../nbs/cli/06_serve.ipynb #9a884e93
 import os
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import typer
 from .options import app, given, option, option_name, quiet_libraries, refuse, say, takes
 
-# %% ../../nbs/cli/06_serve.ipynb #e64ba4e6
+# %% ../../nbs/cli/06_serve.ipynb #be253e1d
 def read_api_keys(
     file: Path = None,  # a key a line; None: only the environment is asked
 ) -> tuple:
@@ -32,7 +32,7 @@ def read_api_keys(
         )
     return keys
 
-# %% ../../nbs/cli/06_serve.ipynb #6243ae07
+# %% ../../nbs/cli/06_serve.ipynb #266a2014
 _limits = 'serve.products.ServeConfig'
 
 
@@ -64,7 +64,7 @@ _switches = dict(
     show_products=(bool, False, 'show the last products on the page'),
 )
 
-# %% ../../nbs/cli/06_serve.ipynb #f14b7f05
+# %% ../../nbs/cli/06_serve.ipynb #60747add
 _labeling = dict(
     data=(
         Optional[Path],
@@ -107,7 +107,7 @@ def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: 
     vectors = embedded(data, dataset, embeddings, **usual)
     return LabelingSession(work, vectors, engine=engine, config=QueryConfig(n=50), images=images)
 
-# %% ../../nbs/cli/06_serve.ipynb #1ece0638
+# %% ../../nbs/cli/06_serve.ipynb #164f5090
 _Folder = Annotated[
     Path, typer.Argument(metavar='MODEL', help='a folder that train, demo or export wrote')
 ]
@@ -122,7 +122,7 @@ _Container = Annotated[
     option('--dockerfile', 'write what `docker build` needs to this folder, and end'),
 ]
 
-# %% ../../nbs/cli/06_serve.ipynb #6dd04168
+# %% ../../nbs/cli/06_serve.ipynb #aefa8e97
 _names = dict(out='--label-out')
 
 
@@ -154,7 +154,7 @@ def _serve(
     config = ServeConfig(api_keys=keys, **lists, **switches, **given(**limits))
     _listen(model, config, labeling, host, port, workers, drain)
 
-# %% ../../nbs/cli/06_serve.ipynb #81439958
+# %% ../../nbs/cli/06_serve.ipynb #1aa97290
 def _write_container(model: Path, out: Path):
     "The folder that `docker build` needs"
     from prodclf.serve.container import write_container
@@ -183,7 +183,7 @@ def _listen(model: Path, config, labeling: dict, host: str, port: int, workers: 
         return run_workers(model, config, listener, workers, say, drain=drain)
     _serve_alone(model, config, labeling, listener, where, drain)
 
-# %% ../../nbs/cli/06_serve.ipynb #d72b5b25
+# %% ../../nbs/cli/06_serve.ipynb #e04e4c53
 def _serve_alone(model: Path, config, labeling: dict, listener, where: str, drain: float):
     "One process: the service with its pages"
     from prodclf.serve.engine import load_engine

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['container_packages', 'container_requirements', 'write_container']
 
-# %% ../../nbs/serve/10_container.ipynb #8d53b705
+# %% ../../nbs/serve/10_container.ipynb #3fbbf4c9
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,7 +13,7 @@ from pathlib import Path
 import prodclf
 from ..core import ProdclfError, atomic_path
 
-# %% ../../nbs/serve/10_container.ipynb #3cdb4faf
+# %% ../../nbs/serve/10_container.ipynb #76b56e2a
 container_packages = (
     'numpy',
     'onnxruntime',
@@ -41,7 +41,7 @@ def container_requirements() -> str:
 
     return '\n'.join(map(pinned, container_packages)) + '\n'
 
-# %% ../../nbs/serve/10_container.ipynb #1c931e1b
+# %% ../../nbs/serve/10_container.ipynb #e44f2941
 def write_container(
     export,  # folder that `prodclf export` wrote
     out,  # folder for `docker build`; created when missing

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['product_text', 'TorchEngine', 'load_engine']
 
-# %% ../../nbs/serve/01_engine.ipynb #bf7365e2
+# %% ../../nbs/serve/01_engine.ipynb #79d38bdd
+import os
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError
 
-# %% ../../nbs/serve/01_engine.ipynb #e9991b03
+# %% ../../nbs/serve/01_engine.ipynb #ec4d04ab
 def product_text(
     product: dict,  # with title and description; either may be missing
 ) -> str:
@@ -23,7 +24,7 @@ def product_text(
     parts = (product.get(k) for k in ('title', 'description'))
     return join_texts([clean_text(p) if p else None for p in parts])
 
-# %% ../../nbs/serve/01_engine.ipynb #47e8653d
+# %% ../../nbs/serve/01_engine.ipynb #b07c70a9
 class TorchEngine:
     "A `Predictor` behind the protocol of a service"
 
@@ -44,7 +45,7 @@ class TorchEngine:
         self.image_size = max([getattr(e, 'size', 224) for e in p.encoders.values()], default=224)
         self.card = _card(p, name, created)
 
-# %% ../../nbs/serve/01_engine.ipynb #1e292e9d
+# %% ../../nbs/serve/01_engine.ipynb #e323fda9
 def _card(predictor, name: str, created: str) -> dict:
     "What a person wants to know of a model"
     from prodclf import __version__
@@ -63,7 +64,7 @@ def _card(predictor, name: str, created: str) -> dict:
         train_labels=dict(zip(map(str, predictor.classes), shares.round(6).tolist(), strict=True)),
     )
 
-# %% ../../nbs/serve/01_engine.ipynb #7ff553db
+# %% ../../nbs/serve/01_engine.ipynb #a5e77945
 def _only(inputs, predictor, view: str):
     "The inputs of members with one view; the others count as missing"
     kept = {e: predictor.encoders[e].view == view for e in inputs.present}
@@ -77,7 +78,7 @@ def _only(inputs, predictor, view: str):
 def _probabilities(predictor, inputs) -> np.ndarray:  # (N, C) float32
     return np.exp(predictor.blend(predictor.member_log_proba(inputs))).astype(np.float32)
 
-# %% ../../nbs/serve/01_engine.ipynb #7c7ba646
+# %% ../../nbs/serve/01_engine.ipynb #5fed9010
 @patch
 def predict(
     self: TorchEngine,
@@ -98,7 +99,7 @@ def predict(
     }
     return proba, alone
 
-# %% ../../nbs/serve/01_engine.ipynb #4acfe4f9
+# %% ../../nbs/serve/01_engine.ipynb #2b8476f7
 def load_engine(
     folder,  # that `prodclf train`, `prodclf demo` or `prodclf export` wrote
 ):
@@ -107,6 +108,7 @@ def load_engine(
     if (folder / 'export.json').is_file():
         from importlib import import_module
 
+        os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # else it reports to its maker
         return import_module('prodclf.serve.runtime').OnnxEngine(folder)  # of a later chapter
     try:
         from prodclf.models.predictor import load_model

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['product_views', 'prediction', 'read_body', 'read_request', 'Counters', 'Service', 'Door', 'refusal', 'create_app']
 
-# %% ../../nbs/serve/08_service.ipynb #2e0aebbe
+# %% ../../nbs/serve/08_service.ipynb #d387f730
 import asyncio, base64, hmac, io, json, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from prodclf.serve.products import (
     read_product,
 )
 
-# %% ../../nbs/serve/08_service.ipynb #dfb5b06a
+# %% ../../nbs/serve/08_service.ipynb #7ae6d382
 def product_views(
     product: dict,  # title, description, image
     engine,  # whose views count
@@ -67,7 +67,7 @@ def prediction(
         decided_by=decided,
     )
 
-# %% ../../nbs/serve/08_service.ipynb #b79b9c22
+# %% ../../nbs/serve/08_service.ipynb #aa320580
 async def read_body(
     request,  # of Starlette
     config: ServeConfig,  # its `max_bytes`
@@ -90,7 +90,7 @@ async def read_body(
         pieces.append(piece)
     return b''.join(pieces)
 
-# %% ../../nbs/serve/08_service.ipynb #d9911725
+# %% ../../nbs/serve/08_service.ipynb #16fba067
 def read_request(
     body: bytes,  # of a request
     content_type: str,  # its header
@@ -121,7 +121,7 @@ def read_request(
             found.append(e)
     return found, is_one, top_k
 
-# %% ../../nbs/serve/08_service.ipynb #19bf94f1
+# %% ../../nbs/serve/08_service.ipynb #a4ed7a36
 class Counters:
     "What Prometheus collects about a service"
 
@@ -157,7 +157,7 @@ class Counters:
             MultiProcessCollector(registry := CollectorRegistry())
         return generate_latest(registry)
 
-# %% ../../nbs/serve/08_service.ipynb #8ffef06a
+# %% ../../nbs/serve/08_service.ipynb #10f93f9b
 class Service:
     "An engine with its queue, threads and counters: what the routes share"
 
@@ -184,17 +184,6 @@ class Service:
         if self.monitor is not None:
             self.monitor.record([], batch=n)
 
-    def predict(
-        self,
-        products: list,  # title, description, decoded image
-    ) -> tuple:  # (N, C); view -> (N, C)
-        "As the engine's, from any thread: through the queue"
-        results = self.batcher.submit(products).future.result()
-        if broken := [r for r in results if isinstance(r, Exception)]:
-            raise broken[0]
-        alone = {v: np.stack([r[1][v] for r in results]) for v in results[0][1]}
-        return np.stack([r[0] for r in results]), alone
-
     def stop(self):
         "From now on not ready: whoever asks is told that it is the last answer of the connection"
         self.draining = True
@@ -207,7 +196,20 @@ class Service:
         self.batcher.close()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-# %% ../../nbs/serve/08_service.ipynb #9dc07bae
+# %% ../../nbs/serve/08_service.ipynb #8615abc4
+@patch
+def predict(
+    self: Service,
+    products: list,  # title, description, decoded image
+) -> tuple:  # (N, C); view -> (N, C)
+    "As the engine's, from any thread: through the queue"
+    results = self.batcher.submit(products).future.result()
+    if broken := [r for r in results if isinstance(r, Exception)]:
+        raise broken[0]
+    alone = {v: np.stack([r[1][v] for r in results]) for v in results[0][1]}
+    return np.stack([r[0] for r in results]), alone
+
+# %% ../../nbs/serve/08_service.ipynb #cefde38f
 async def _predict(service: Service, request) -> tuple:  # answers; whether it was one alone
     "Read, wait for the engine, answer; raises `RequestError`"
     start, config, loop = time.perf_counter(), service.config, asyncio.get_running_loop()
@@ -237,7 +239,7 @@ async def _predict(service: Service, request) -> tuple:  # answers; whether it w
             raise RequestError(503, 'timeout', why) from None
     return _answers(service, found, results, is_one, top_k, ticket, start), is_one
 
-# %% ../../nbs/serve/08_service.ipynb #9151c61c
+# %% ../../nbs/serve/08_service.ipynb #081eb8da
 def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> list:
     "What is sent back for each item, counted; raises `RequestError` for one alone that failed"
     answers, records, results = [], [], iter(results)
@@ -264,7 +266,7 @@ def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> 
         service.monitor.record(records)
     return answers
 
-# %% ../../nbs/serve/08_service.ipynb #64d78eb0
+# %% ../../nbs/serve/08_service.ipynb #204d7b87
 def _record(service: Service, product: dict, answer: dict, seconds: float, queued: float) -> dict:
     "What the monitor is told about a product that was answered"
     about = dict(
@@ -285,7 +287,7 @@ def _record(service: Service, product: dict, answer: dict, seconds: float, queue
             about['thumbnail'] = file.getvalue()
     return about
 
-# %% ../../nbs/serve/08_service.ipynb #bb488726
+# %% ../../nbs/serve/08_service.ipynb #99d119c8
 _error = dict(
     type='object',
     properties=dict(code=dict(type='string'), message=dict(type='string')),
@@ -321,7 +323,7 @@ _answers_schema = dict(
     required=['predictions'],
 )
 
-# %% ../../nbs/serve/08_service.ipynb #fdef5acc
+# %% ../../nbs/serve/08_service.ipynb #632a7823
 def _refusals(*statuses: int) -> dict:
     "How answers that are errors stand in the document"
     about = {
@@ -363,7 +365,7 @@ def _predict_document(config: ServeConfig) -> dict:
         | _refusals(400, 408, 413, 415, 422, 429, 500, 503),
     )
 
-# %% ../../nbs/serve/08_service.ipynb #9d812540
+# %% ../../nbs/serve/08_service.ipynb #00260b6e
 def _document(app, service: Service) -> dict:
     "The OpenAPI document"
     from fastapi.openapi.utils import get_openapi
@@ -385,7 +387,7 @@ def _document(app, service: Service) -> dict:
 
 _open_paths = '/healthz', '/readyz'
 
-# %% ../../nbs/serve/08_service.ipynb #51b2b111
+# %% ../../nbs/serve/08_service.ipynb #2772525f
 class Door:
     "An ASGI middleware: keys, errors, and the end of a connection"
 
@@ -416,7 +418,7 @@ class Door:
         given = sha256(key.strip()).digest()
         return sum(hmac.compare_digest(given, k) for k in self.keys) > 0
 
-# %% ../../nbs/serve/08_service.ipynb #d68e4acf
+# %% ../../nbs/serve/08_service.ipynb #8e41449b
 @patch
 async def __call__(self: Door, scope, receive, send):
     if scope['type'] != 'http':
@@ -446,7 +448,7 @@ async def __call__(self: Door, scope, receive, send):
             error = RequestError(500, 'failed', 'the service failed over this request')
             await refusal(error)(scope, receive, answer)
 
-# %% ../../nbs/serve/08_service.ipynb #3891f2a5
+# %% ../../nbs/serve/08_service.ipynb #eafeb989
 def _log_failure(error: Exception):
     "Kind and place of an exception; its message may quote a product"
     import logging
@@ -471,7 +473,7 @@ def refusal(
         headers['Connection'] = 'close'
     return JSONResponse(dict(error=error.to_dict()), error.status, headers)
 
-# %% ../../nbs/serve/08_service.ipynb #0e5acad7
+# %% ../../nbs/serve/08_service.ipynb #5fd96bc6
 def create_app(
     engine,  # see the chapter engine
     config: ServeConfig = None,  # limits and switches
@@ -510,7 +512,7 @@ def create_app(
         app.include_router(label)
     return app
 
-# %% ../../nbs/serve/08_service.ipynb #d627639b
+# %% ../../nbs/serve/08_service.ipynb #9b8ede57
 def _add_errors(app):
     "Errors of the framework in the same form as ours"
     from fastapi.exceptions import RequestValidationError
@@ -527,7 +529,7 @@ def _add_errors(app):
         where = '.'.join(str(p) for p in e.errors()[0].get('loc', ('request',)))
         return refusal(RequestError(422, 'bad_field', f'{ascii(where[:60])} is wrong'))
 
-# %% ../../nbs/serve/08_service.ipynb #5ed4b803
+# %% ../../nbs/serve/08_service.ipynb #849a834b
 def _add_predict(app, service: Service):
     "`POST /predict`"
     from starlette.requests import Request
@@ -557,7 +559,7 @@ def _add_predict(app, service: Service):
     document = _predict_document(service.config)
     app.post('/predict', openapi_extra=document, responses=document['responses'], **about)(predict)
 
-# %% ../../nbs/serve/08_service.ipynb #b0071c31
+# %% ../../nbs/serve/08_service.ipynb #2ddebfeb
 def _add_about(app, service: Service):
     "What can be asked besides"
     from starlette.responses import JSONResponse, Response
