@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['read_api_keys']
 
-# %% ../../nbs/cli/06_serve.ipynb #b63bcbb4
+# %% ../../nbs/cli/06_serve.ipynb #8eb3ce3a
 import os
 from pathlib import Path
 from typing import Annotated, Optional
@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 import typer
 from .options import app, given, option, option_name, quiet_libraries, refuse, say, takes
 
-# %% ../../nbs/cli/06_serve.ipynb #7f65f16c
+# %% ../../nbs/cli/06_serve.ipynb #e64ba4e6
 def read_api_keys(
     file: Path = None,  # a key a line; None: only the environment is asked
 ) -> tuple:
@@ -32,7 +32,7 @@ def read_api_keys(
         )
     return keys
 
-# %% ../../nbs/cli/06_serve.ipynb #62639656
+# %% ../../nbs/cli/06_serve.ipynb #6243ae07
 _limits = 'serve.products.ServeConfig'
 
 
@@ -64,7 +64,7 @@ _switches = dict(
     show_products=(bool, False, 'show the last products on the page'),
 )
 
-# %% ../../nbs/cli/06_serve.ipynb #dc7e6495
+# %% ../../nbs/cli/06_serve.ipynb #f14b7f05
 _labeling = dict(
     data=(
         Optional[Path],
@@ -99,15 +99,15 @@ def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: 
     from prodclf.cli.label import _to_label, embedded
     from prodclf.serve.labeling import LabelingSession
 
-    dataset, _ = _to_label(data, {})
+    dataset, images = _to_label(data, {})
     names = read_categories(categories) if categories else ()
     work = LabelingFolder(out or Path(f'{data.with_suffix("")}-labels'), dataset, names, say)
     there = embeddings or (data / 'embeddings').is_dir()
     usual = {} if there else dict(text_encoder='lsa', image_encoder='descriptors')
     vectors = embedded(data, dataset, embeddings, **usual)
-    return LabelingSession(work, vectors, engine=engine, config=QueryConfig(n=50))
+    return LabelingSession(work, vectors, engine=engine, config=QueryConfig(n=50), images=images)
 
-# %% ../../nbs/cli/06_serve.ipynb #aeaf7f55
+# %% ../../nbs/cli/06_serve.ipynb #1ece0638
 _Folder = Annotated[
     Path, typer.Argument(metavar='MODEL', help='a folder that train, demo or export wrote')
 ]
@@ -122,7 +122,7 @@ _Container = Annotated[
     option('--dockerfile', 'write what `docker build` needs to this folder, and end'),
 ]
 
-# %% ../../nbs/cli/06_serve.ipynb #5a794a97
+# %% ../../nbs/cli/06_serve.ipynb #6dd04168
 _names = dict(out='--label-out')
 
 
@@ -154,7 +154,7 @@ def _serve(
     config = ServeConfig(api_keys=keys, **lists, **switches, **given(**limits))
     _listen(model, config, labeling, host, port, workers, drain)
 
-# %% ../../nbs/cli/06_serve.ipynb #500cde0e
+# %% ../../nbs/cli/06_serve.ipynb #81439958
 def _write_container(model: Path, out: Path):
     "The folder that `docker build` needs"
     from prodclf.serve.container import write_container
@@ -183,7 +183,7 @@ def _listen(model: Path, config, labeling: dict, host: str, port: int, workers: 
         return run_workers(model, config, listener, workers, say, drain=drain)
     _serve_alone(model, config, labeling, listener, where, drain)
 
-# %% ../../nbs/cli/06_serve.ipynb #f27dbfde
+# %% ../../nbs/cli/06_serve.ipynb #d72b5b25
 def _serve_alone(model: Path, config, labeling: dict, listener, where: str, drain: float):
     "One process: the service with its pages"
     from prodclf.serve.engine import load_engine
@@ -193,12 +193,14 @@ def _serve_alone(model: Path, config, labeling: dict, listener, where: str, drai
 
     engine, session, label = load_engine(model), None, None
     if labeling['data'] is not None:
-        from prodclf.serve.labeling import label_router
+        from prodclf.serve.label_page import label_router
 
         session = _label_session(engine, **labeling)
         label = label_router(session)
     about = f'{len(engine.classes):,} categories from {" and ".join(engine.views)}'
     application = create_app(engine, config, Monitor(), label)
+    if session is not None:
+        session.predict = application.state.service.predict  # one thread calls the engine
     try:
         run_server(application, listener, drain=drain, ready=lambda: say(f'{about}, at {where}'))
     finally:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['product_views', 'prediction', 'read_body', 'read_request', 'Counters', 'Service', 'Door', 'refusal', 'create_app']
 
-# %% ../../nbs/serve/08_service.ipynb #14a953f9
+# %% ../../nbs/serve/08_service.ipynb #2e0aebbe
 import asyncio, base64, hmac, io, json, time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from prodclf.serve.products import (
     read_product,
 )
 
-# %% ../../nbs/serve/08_service.ipynb #92d7b6e8
+# %% ../../nbs/serve/08_service.ipynb #dfb5b06a
 def product_views(
     product: dict,  # title, description, image
     engine,  # whose views count
@@ -67,7 +67,7 @@ def prediction(
         decided_by=decided,
     )
 
-# %% ../../nbs/serve/08_service.ipynb #a1af3128
+# %% ../../nbs/serve/08_service.ipynb #b79b9c22
 async def read_body(
     request,  # of Starlette
     config: ServeConfig,  # its `max_bytes`
@@ -90,7 +90,7 @@ async def read_body(
         pieces.append(piece)
     return b''.join(pieces)
 
-# %% ../../nbs/serve/08_service.ipynb #e3420daf
+# %% ../../nbs/serve/08_service.ipynb #d9911725
 def read_request(
     body: bytes,  # of a request
     content_type: str,  # its header
@@ -121,7 +121,7 @@ def read_request(
             found.append(e)
     return found, is_one, top_k
 
-# %% ../../nbs/serve/08_service.ipynb #ac788cb3
+# %% ../../nbs/serve/08_service.ipynb #19bf94f1
 class Counters:
     "What Prometheus collects about a service"
 
@@ -157,7 +157,7 @@ class Counters:
             MultiProcessCollector(registry := CollectorRegistry())
         return generate_latest(registry)
 
-# %% ../../nbs/serve/08_service.ipynb #ae9239b2
+# %% ../../nbs/serve/08_service.ipynb #8ffef06a
 class Service:
     "An engine with its queue, threads and counters: what the routes share"
 
@@ -184,6 +184,17 @@ class Service:
         if self.monitor is not None:
             self.monitor.record([], batch=n)
 
+    def predict(
+        self,
+        products: list,  # title, description, decoded image
+    ) -> tuple:  # (N, C); view -> (N, C)
+        "As the engine's, from any thread: through the queue"
+        results = self.batcher.submit(products).future.result()
+        if broken := [r for r in results if isinstance(r, Exception)]:
+            raise broken[0]
+        alone = {v: np.stack([r[1][v] for r in results]) for v in results[0][1]}
+        return np.stack([r[0] for r in results]), alone
+
     def stop(self):
         "From now on not ready: whoever asks is told that it is the last answer of the connection"
         self.draining = True
@@ -196,7 +207,7 @@ class Service:
         self.batcher.close()
         self.pool.shutdown(wait=True, cancel_futures=True)
 
-# %% ../../nbs/serve/08_service.ipynb #7df5a852
+# %% ../../nbs/serve/08_service.ipynb #9dc07bae
 async def _predict(service: Service, request) -> tuple:  # answers; whether it was one alone
     "Read, wait for the engine, answer; raises `RequestError`"
     start, config, loop = time.perf_counter(), service.config, asyncio.get_running_loop()
@@ -226,7 +237,7 @@ async def _predict(service: Service, request) -> tuple:  # answers; whether it w
             raise RequestError(503, 'timeout', why) from None
     return _answers(service, found, results, is_one, top_k, ticket, start), is_one
 
-# %% ../../nbs/serve/08_service.ipynb #bbdee262
+# %% ../../nbs/serve/08_service.ipynb #9151c61c
 def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> list:
     "What is sent back for each item, counted; raises `RequestError` for one alone that failed"
     answers, records, results = [], [], iter(results)
@@ -253,7 +264,7 @@ def _answers(service: Service, found, results, is_one, top_k, ticket, start) -> 
         service.monitor.record(records)
     return answers
 
-# %% ../../nbs/serve/08_service.ipynb #18ff55ec
+# %% ../../nbs/serve/08_service.ipynb #64d78eb0
 def _record(service: Service, product: dict, answer: dict, seconds: float, queued: float) -> dict:
     "What the monitor is told about a product that was answered"
     about = dict(
@@ -274,7 +285,7 @@ def _record(service: Service, product: dict, answer: dict, seconds: float, queue
             about['thumbnail'] = file.getvalue()
     return about
 
-# %% ../../nbs/serve/08_service.ipynb #17e095ba
+# %% ../../nbs/serve/08_service.ipynb #bb488726
 _error = dict(
     type='object',
     properties=dict(code=dict(type='string'), message=dict(type='string')),
@@ -310,7 +321,7 @@ _answers_schema = dict(
     required=['predictions'],
 )
 
-# %% ../../nbs/serve/08_service.ipynb #db0bd19c
+# %% ../../nbs/serve/08_service.ipynb #fdef5acc
 def _refusals(*statuses: int) -> dict:
     "How answers that are errors stand in the document"
     about = {
@@ -352,7 +363,7 @@ def _predict_document(config: ServeConfig) -> dict:
         | _refusals(400, 408, 413, 415, 422, 429, 500, 503),
     )
 
-# %% ../../nbs/serve/08_service.ipynb #baaa5cdc
+# %% ../../nbs/serve/08_service.ipynb #9d812540
 def _document(app, service: Service) -> dict:
     "The OpenAPI document"
     from fastapi.openapi.utils import get_openapi
@@ -374,7 +385,7 @@ def _document(app, service: Service) -> dict:
 
 _open_paths = '/healthz', '/readyz'
 
-# %% ../../nbs/serve/08_service.ipynb #85ed78b8
+# %% ../../nbs/serve/08_service.ipynb #51b2b111
 class Door:
     "An ASGI middleware: keys, errors, and the end of a connection"
 
@@ -405,7 +416,7 @@ class Door:
         given = sha256(key.strip()).digest()
         return sum(hmac.compare_digest(given, k) for k in self.keys) > 0
 
-# %% ../../nbs/serve/08_service.ipynb #37e289c1
+# %% ../../nbs/serve/08_service.ipynb #d68e4acf
 @patch
 async def __call__(self: Door, scope, receive, send):
     if scope['type'] != 'http':
@@ -435,7 +446,7 @@ async def __call__(self: Door, scope, receive, send):
             error = RequestError(500, 'failed', 'the service failed over this request')
             await refusal(error)(scope, receive, answer)
 
-# %% ../../nbs/serve/08_service.ipynb #7a3a3a2b
+# %% ../../nbs/serve/08_service.ipynb #3891f2a5
 def _log_failure(error: Exception):
     "Kind and place of an exception; its message may quote a product"
     import logging
@@ -460,7 +471,7 @@ def refusal(
         headers['Connection'] = 'close'
     return JSONResponse(dict(error=error.to_dict()), error.status, headers)
 
-# %% ../../nbs/serve/08_service.ipynb #7a83119a
+# %% ../../nbs/serve/08_service.ipynb #0e5acad7
 def create_app(
     engine,  # see the chapter engine
     config: ServeConfig = None,  # limits and switches
@@ -499,7 +510,7 @@ def create_app(
         app.include_router(label)
     return app
 
-# %% ../../nbs/serve/08_service.ipynb #a437972d
+# %% ../../nbs/serve/08_service.ipynb #d627639b
 def _add_errors(app):
     "Errors of the framework in the same form as ours"
     from fastapi.exceptions import RequestValidationError
@@ -516,7 +527,7 @@ def _add_errors(app):
         where = '.'.join(str(p) for p in e.errors()[0].get('loc', ('request',)))
         return refusal(RequestError(422, 'bad_field', f'{ascii(where[:60])} is wrong'))
 
-# %% ../../nbs/serve/08_service.ipynb #256c6228
+# %% ../../nbs/serve/08_service.ipynb #5ed4b803
 def _add_predict(app, service: Service):
     "`POST /predict`"
     from starlette.requests import Request
@@ -546,7 +557,7 @@ def _add_predict(app, service: Service):
     document = _predict_document(service.config)
     app.post('/predict', openapi_extra=document, responses=document['responses'], **about)(predict)
 
-# %% ../../nbs/serve/08_service.ipynb #23760a1d
+# %% ../../nbs/serve/08_service.ipynb #b0071c31
 def _add_about(app, service: Service):
     "What can be asked besides"
     from starlette.responses import JSONResponse, Response
