@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Leases', 'Question', 'LabelingSession']
 
-# %% ../../nbs/serve/07_labeling.ipynb #b8e8531a
+# %% ../../nbs/serve/07_labeling.ipynb #72066de3
 import json, threading, time
 from collections import Counter, deque
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
 
-# %% ../../nbs/serve/07_labeling.ipynb #048be779
+# %% ../../nbs/serve/07_labeling.ipynb #a7b22c24
 class Leases:
     "Which browser has which product, and until when; one thread at a time may use it"
 
@@ -47,7 +47,7 @@ class Leases:
             del self.held[row]
         return over
 
-# %% ../../nbs/serve/07_labeling.ipynb #ed5c7ef5
+# %% ../../nbs/serve/07_labeling.ipynb #5f36c584
 class Question(NamedTuple):
     "A product that is asked about, and the guesses beside it"
 
@@ -68,7 +68,7 @@ def _mixed(chosen, random, draw) -> list:
     order += [(p, Question(r, True)) for p, r in zip(places.tolist(), random, strict=True)]
     return [question for _, question in sorted(order, key=lambda pair: pair[0])]
 
-# %% ../../nbs/serve/07_labeling.ipynb #57f05705
+# %% ../../nbs/serve/07_labeling.ipynb #a24680f2
 class LabelingSession:
     "A folder that several people label at once; raises where another server has it"
 
@@ -109,7 +109,7 @@ class LabelingSession:
     def _quiet(self, line):
         "What the folder tells is not for the console of a server"
 
-# %% ../../nbs/serve/07_labeling.ipynb #328ddcbe
+# %% ../../nbs/serve/07_labeling.ipynb #5b17428d
 @patch
 def _lock_folder(self: LabelingSession, folder):
     "Keep other servers out; raises when one is there"
@@ -139,12 +139,12 @@ def close(self: LabelingSession):
     "End the training, write `labels.csv`, and give the folder back"
     self.closed = True
     self.wake.set()
-    self.thread.join()
+    self.thread.join(5)  # a training that takes longer is of no use any more
     with self.lock:
         self._write_labels()
     self.folder_lock.release()
 
-# %% ../../nbs/serve/07_labeling.ipynb #bf0bd679
+# %% ../../nbs/serve/07_labeling.ipynb #58c03834
 @patch
 def _write_labels(self: LabelingSession):
     "All labels so far as a table, as after a sheet; the journal is what counts"
@@ -154,7 +154,7 @@ def _write_labels(self: LabelingSession):
         except ProdclfError as e:
             self.trouble = str(e)
 
-# %% ../../nbs/serve/07_labeling.ipynb #a69bdd0d
+# %% ../../nbs/serve/07_labeling.ipynb #1937008a
 @patch
 def train(self: LabelingSession):
     "Fit the head to the labels that are known, and choose the next questions"
@@ -168,6 +168,8 @@ def train(self: LabelingSession):
         fits = start is not None and start[1].shape == (classes,)
         head = fit_head(self.space.pool, y, classes, start if fits else None, self.config.l2)
         seen = look_at(self.space, head, self.config)
+        if self.closed:
+            return
         with self.lock:
             if head is not None:
                 self.head, self.seen = head, seen
@@ -177,7 +179,7 @@ def train(self: LabelingSession):
     finally:
         self.training = False
 
-# %% ../../nbs/serve/07_labeling.ipynb #e098dc45
+# %% ../../nbs/serve/07_labeling.ipynb #4ab89e58
 @patch
 def choose(
     self: LabelingSession,
@@ -194,6 +196,8 @@ def choose(
         args = self.pool, self.space, self.head, self.config, self.groups, self.model
         chosen = next_batch(*args, without=out, seen=self.seen).tolist()
     questions = self._with_guesses(_mixed(chosen, random, draw))
+    if self.closed:
+        return
     with self.lock:
         if anew:
             self.queue.clear()
@@ -202,7 +206,7 @@ def choose(
         self.dry = not chosen  # there is nothing to choose until the model is another
         self.pool.remember([q.row for q in questions])
 
-# %% ../../nbs/serve/07_labeling.ipynb #3f4ff658
+# %% ../../nbs/serve/07_labeling.ipynb #11ad439d
 @patch
 def _not_to_ask(self: LabelingSession, anew: bool = False):
     "(N,) bool: labeled, skipped, lent, in the queue (unless anew), or on a sheet that is out"
@@ -245,7 +249,7 @@ def _low(self: LabelingSession) -> bool:
     "Whether more questions are wanted and to be had"
     return len(self.queue) < self.config.n / 4 and not self.dry
 
-# %% ../../nbs/serve/07_labeling.ipynb #9b95257d
+# %% ../../nbs/serve/07_labeling.ipynb #8cce7772
 @patch
 def _with_guesses(self: LabelingSession, questions: list) -> list:
     "Questions with the guesses of the served model, where there is one"
@@ -273,7 +277,7 @@ def _text(title, text) -> str:
     title, text = (v if isinstance(v, str) else '' for v in (title, text))
     return text if text.startswith(title) else f'{title}. {text}'
 
-# %% ../../nbs/serve/07_labeling.ipynb #b01d0a49
+# %% ../../nbs/serve/07_labeling.ipynb #042931db
 @patch
 def _guess(self: LabelingSession, question: Question) -> Question:
     "The question with the guesses of the head, where there is one, and those that are shown"
@@ -296,7 +300,7 @@ def _versus(self: LabelingSession, latest: int = 40) -> dict:
     shown = 'own' if len(both) >= 10 and own >= served else 'served'
     return dict(n=len(both), served=served, own=own, shown=shown)
 
-# %% ../../nbs/serve/07_labeling.ipynb #57b41e56
+# %% ../../nbs/serve/07_labeling.ipynb #e280f7ab
 @patch
 def lend(
     self: LabelingSession,
@@ -329,7 +333,7 @@ def _return(self: LabelingSession, rows):
     "Products that were lent and not answered"
     self.back += [self.held.pop(row) for row in rows if row in self.held]
 
-# %% ../../nbs/serve/07_labeling.ipynb #ae21e1f2
+# %% ../../nbs/serve/07_labeling.ipynb #9f6b121b
 @patch
 def _next_question(self: LabelingSession, by: str):
     "What nobody has and nobody has answered; None where there is nothing"
@@ -346,7 +350,7 @@ def _next_question(self: LabelingSession, by: str):
             return Question(row)
     return None
 
-# %% ../../nbs/serve/07_labeling.ipynb #d6c9c5d8
+# %% ../../nbs/serve/07_labeling.ipynb #f484435d
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
@@ -377,7 +381,7 @@ def release(
         self._return(self.leases.take_back(client))
         self.names.pop(client, None)
 
-# %% ../../nbs/serve/07_labeling.ipynb #b144eeea
+# %% ../../nbs/serve/07_labeling.ipynb #4971ab83
 @patch
 def answer(
     self: LabelingSession,
@@ -407,7 +411,7 @@ def answer(
         self._stir()
         return dict(n=n, id=id, disputed=row in self.pool.disputed)
 
-# %% ../../nbs/serve/07_labeling.ipynb #d5c3c471
+# %% ../../nbs/serve/07_labeling.ipynb #f7f87363
 def _ranks(question: Question, label: str) -> dict:
     "At which place the answer stood among the guesses, of those that were made"
     found = dict(model=question.model, labels=question.labels, random=question.random)
@@ -427,7 +431,7 @@ def _entry_of(self: LabelingSession, row: int, by: str) -> int:
     mine = (e.n for e in entries if e.by == by and e.n not in self.pool.undone)
     return next(mine, -1)
 
-# %% ../../nbs/serve/07_labeling.ipynb #e55f8a20
+# %% ../../nbs/serve/07_labeling.ipynb #83feab0a
 @patch
 def undo(
     self: LabelingSession,
@@ -456,7 +460,7 @@ def undo(
             self.leases.give(row, client)
         return self._described(self.held[row])
 
-# %% ../../nbs/serve/07_labeling.ipynb #bd8d492f
+# %% ../../nbs/serve/07_labeling.ipynb #32b3b8a7
 @patch
 def _read_notes(self: LabelingSession):
     "What is known of earlier answers; a line that was cut off is left out"
@@ -491,7 +495,7 @@ def _note(self: LabelingSession, note: dict):
     with open(self.notes_file, 'ab') as f:
         f.write(json.dumps(plain(note), ensure_ascii=False).encode() + b'\n')
 
-# %% ../../nbs/serve/07_labeling.ipynb #06f8180f
+# %% ../../nbs/serve/07_labeling.ipynb #fd11606b
 @patch
 def agreement(
     self: LabelingSession,
@@ -521,7 +525,7 @@ def _hits(notes: list, which: str = 'rank') -> dict:
     ranks = [note[which] for note in notes]
     return dict(n=len(ranks), first=ranks.count(1), five=sum(r is not None for r in ranks))
 
-# %% ../../nbs/serve/07_labeling.ipynb #a14916ed
+# %% ../../nbs/serve/07_labeling.ipynb #7a95e56d
 @patch
 def state(
     self: LabelingSession,
@@ -549,7 +553,7 @@ def state(
             **self.agreement(),
         )
 
-# %% ../../nbs/serve/07_labeling.ipynb #3a16ea19
+# %% ../../nbs/serve/07_labeling.ipynb #3d87541b
 @patch
 def _people(self: LabelingSession) -> list:
     "(name, answers, whether a page is open), the busiest first"
