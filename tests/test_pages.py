@@ -291,7 +291,6 @@ def test_kills_lose_and_double_nothing(tmp_path, surroundings):
             time.sleep(dice.random() * .4)
             before = sum(told.values())
             os.kill(made.children[-1], signal.SIGKILL)
-            print(f'kill {len(made.children)} after {before} answers', flush=True)
         while sum(told.values()) < before + 10 and not faults:
             time.sleep(.01)
         over.set()

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Leases', 'Question', 'LabelingSession']
 
-# %% ../../nbs/serve/07_labeling.ipynb #72066de3
+# %% ../../nbs/serve/07_labeling.ipynb #f5774037
 import json, threading, time
 from collections import Counter, deque
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
 
-# %% ../../nbs/serve/07_labeling.ipynb #a7b22c24
+# %% ../../nbs/serve/07_labeling.ipynb #c0db5e86
 class Leases:
     "Which browser has which product, and until when; one thread at a time may use it"
 
@@ -47,7 +47,7 @@ class Leases:
             del self.held[row]
         return over
 
-# %% ../../nbs/serve/07_labeling.ipynb #5f36c584
+# %% ../../nbs/serve/07_labeling.ipynb #9ff0af55
 class Question(NamedTuple):
     "A product that is asked about, and the guesses beside it"
 
@@ -68,7 +68,7 @@ def _mixed(chosen, random, draw) -> list:
     order += [(p, Question(r, True)) for p, r in zip(places.tolist(), random, strict=True)]
     return [question for _, question in sorted(order, key=lambda pair: pair[0])]
 
-# %% ../../nbs/serve/07_labeling.ipynb #a24680f2
+# %% ../../nbs/serve/07_labeling.ipynb #518b0830
 class LabelingSession:
     "A folder that several people label at once; raises where another server has it"
 
@@ -109,7 +109,7 @@ class LabelingSession:
     def _quiet(self, line):
         "What the folder tells is not for the console of a server"
 
-# %% ../../nbs/serve/07_labeling.ipynb #5b17428d
+# %% ../../nbs/serve/07_labeling.ipynb #f19fd2b5
 @patch
 def _lock_folder(self: LabelingSession, folder):
     "Keep other servers out; raises when one is there"
@@ -130,7 +130,8 @@ def _find_paths(self: LabelingSession) -> dict:
     paths, pool = dict(getattr(self.engine, 'paths', None) or {}), self.pool
     known = pool.dataset.paths(pool.classes) or []
     for name, path in zip(pool.classes, known, strict=False):
-        paths[name] = [part.strip() for part in path.split('>')]
+        if '>' in path or name not in paths:
+            paths[name] = [part.strip() for part in path.split('>')]
     return paths
 
 
@@ -144,7 +145,7 @@ def close(self: LabelingSession):
         self._write_labels()
     self.folder_lock.release()
 
-# %% ../../nbs/serve/07_labeling.ipynb #58c03834
+# %% ../../nbs/serve/07_labeling.ipynb #d1bd4097
 @patch
 def _write_labels(self: LabelingSession):
     "All labels so far as a table, as after a sheet; the journal is what counts"
@@ -154,7 +155,7 @@ def _write_labels(self: LabelingSession):
         except ProdclfError as e:
             self.trouble = str(e)
 
-# %% ../../nbs/serve/07_labeling.ipynb #1937008a
+# %% ../../nbs/serve/07_labeling.ipynb #6602329c
 @patch
 def train(self: LabelingSession):
     "Fit the head to the labels that are known, and choose the next questions"
@@ -179,7 +180,7 @@ def train(self: LabelingSession):
     finally:
         self.training = False
 
-# %% ../../nbs/serve/07_labeling.ipynb #4ab89e58
+# %% ../../nbs/serve/07_labeling.ipynb #e35d4904
 @patch
 def choose(
     self: LabelingSession,
@@ -206,7 +207,7 @@ def choose(
         self.dry = not chosen  # there is nothing to choose until the model is another
         self.pool.remember([q.row for q in questions])
 
-# %% ../../nbs/serve/07_labeling.ipynb #11ad439d
+# %% ../../nbs/serve/07_labeling.ipynb #eb0feaf5
 @patch
 def _not_to_ask(self: LabelingSession, anew: bool = False):
     "(N,) bool: labeled, skipped, lent, in the queue (unless anew), or on a sheet that is out"
@@ -228,11 +229,11 @@ def _run(self: LabelingSession):
         try:
             if self.closed:
                 return
+            self.trouble = ''
             if self.since >= self.retrain:
                 self.train()
             elif self._low():
                 self.choose()
-            self.trouble = ''
         except Exception as e:  # the page says so, and answers go on
             self.trouble = f'The model could not be trained: {e}'
 
@@ -249,7 +250,7 @@ def _low(self: LabelingSession) -> bool:
     "Whether more questions are wanted and to be had"
     return len(self.queue) < self.config.n / 4 and not self.dry
 
-# %% ../../nbs/serve/07_labeling.ipynb #8cce7772
+# %% ../../nbs/serve/07_labeling.ipynb #66b236dd
 @patch
 def _with_guesses(self: LabelingSession, questions: list) -> list:
     "Questions with the guesses of the served model, where there is one"
@@ -277,7 +278,7 @@ def _text(title, text) -> str:
     title, text = (v if isinstance(v, str) else '' for v in (title, text))
     return text if text.startswith(title) else f'{title}. {text}'
 
-# %% ../../nbs/serve/07_labeling.ipynb #042931db
+# %% ../../nbs/serve/07_labeling.ipynb #06cb5252
 @patch
 def _guess(self: LabelingSession, question: Question) -> Question:
     "The question with the guesses of the head, where there is one, and those that are shown"
@@ -300,7 +301,7 @@ def _versus(self: LabelingSession, latest: int = 40) -> dict:
     shown = 'own' if len(both) >= 10 and own >= served else 'served'
     return dict(n=len(both), served=served, own=own, shown=shown)
 
-# %% ../../nbs/serve/07_labeling.ipynb #e280f7ab
+# %% ../../nbs/serve/07_labeling.ipynb #d80490c0
 @patch
 def lend(
     self: LabelingSession,
@@ -333,7 +334,7 @@ def _return(self: LabelingSession, rows):
     "Products that were lent and not answered"
     self.back += [self.held.pop(row) for row in rows if row in self.held]
 
-# %% ../../nbs/serve/07_labeling.ipynb #9f6b121b
+# %% ../../nbs/serve/07_labeling.ipynb #633206ee
 @patch
 def _next_question(self: LabelingSession, by: str):
     "What nobody has and nobody has answered; None where there is nothing"
@@ -350,7 +351,7 @@ def _next_question(self: LabelingSession, by: str):
             return Question(row)
     return None
 
-# %% ../../nbs/serve/07_labeling.ipynb #f484435d
+# %% ../../nbs/serve/07_labeling.ipynb #393117ac
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
@@ -381,7 +382,7 @@ def release(
         self._return(self.leases.take_back(client))
         self.names.pop(client, None)
 
-# %% ../../nbs/serve/07_labeling.ipynb #4971ab83
+# %% ../../nbs/serve/07_labeling.ipynb #4bfc9db8
 @patch
 def answer(
     self: LabelingSession,
@@ -402,7 +403,8 @@ def answer(
         written = 0 if again else self.pool.answer([id], [label], by, allow_new=self.allow_new)
         n = self._entry_of(row, by)
         question = self.held.pop(row, None) if row in self.leases.rows(client) else None
-        self.leases.held.pop(row, None)
+        if question is not None:  # else it is lent to somebody else by now, who keeps it
+            self.leases.held.pop(row)
         note = dict(request=request, n=n, id=id, by=by)
         if question is not None and label is not None:
             note |= _ranks(question, label)
@@ -411,7 +413,7 @@ def answer(
         self._stir()
         return dict(n=n, id=id, disputed=row in self.pool.disputed)
 
-# %% ../../nbs/serve/07_labeling.ipynb #f7f87363
+# %% ../../nbs/serve/07_labeling.ipynb #e951f67d
 def _ranks(question: Question, label: str) -> dict:
     "At which place the answer stood among the guesses, of those that were made"
     found = dict(model=question.model, labels=question.labels, random=question.random)
@@ -431,7 +433,7 @@ def _entry_of(self: LabelingSession, row: int, by: str) -> int:
     mine = (e.n for e in entries if e.by == by and e.n not in self.pool.undone)
     return next(mine, -1)
 
-# %% ../../nbs/serve/07_labeling.ipynb #83feab0a
+# %% ../../nbs/serve/07_labeling.ipynb #be5882d6
 @patch
 def undo(
     self: LabelingSession,
@@ -460,7 +462,7 @@ def undo(
             self.leases.give(row, client)
         return self._described(self.held[row])
 
-# %% ../../nbs/serve/07_labeling.ipynb #32b3b8a7
+# %% ../../nbs/serve/07_labeling.ipynb #adb33d0c
 @patch
 def _read_notes(self: LabelingSession):
     "What is known of earlier answers; a line that was cut off is left out"
@@ -495,7 +497,7 @@ def _note(self: LabelingSession, note: dict):
     with open(self.notes_file, 'ab') as f:
         f.write(json.dumps(plain(note), ensure_ascii=False).encode() + b'\n')
 
-# %% ../../nbs/serve/07_labeling.ipynb #fd11606b
+# %% ../../nbs/serve/07_labeling.ipynb #27453c8a
 @patch
 def agreement(
     self: LabelingSession,
@@ -525,7 +527,7 @@ def _hits(notes: list, which: str = 'rank') -> dict:
     ranks = [note[which] for note in notes]
     return dict(n=len(ranks), first=ranks.count(1), five=sum(r is not None for r in ranks))
 
-# %% ../../nbs/serve/07_labeling.ipynb #7a95e56d
+# %% ../../nbs/serve/07_labeling.ipynb #8c0be62b
 @patch
 def state(
     self: LabelingSession,
@@ -553,7 +555,7 @@ def state(
             **self.agreement(),
         )
 
-# %% ../../nbs/serve/07_labeling.ipynb #3d87541b
+# %% ../../nbs/serve/07_labeling.ipynb #4f31c084
 @patch
 def _people(self: LabelingSession) -> list:
     "(name, answers, whether a page is open), the busiest first"
