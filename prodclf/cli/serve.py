@@ -193,7 +193,7 @@ def _serve_alone(model: Path, config, labeling: dict, listener, where: str, drai
 
     engine, session, label = load_engine(model), None, None
     if labeling['data'] is not None:
-        from prodclf.serve.labeling import label_router
+        from prodclf.serve.label_page import label_router
 
         session = _label_session(engine, **labeling)
         label = label_router(session)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['render_live_page', 'dashboard_router']
 
-# %% ../../nbs/serve/06_dashboard.ipynb #ad8f305c
+# %% ../../nbs/serve/06_dashboard.ipynb #9eb34640
 import asyncio, base64, hashlib, json, re, time
 from collections import deque
 from importlib.resources import files
@@ -13,7 +13,7 @@ from importlib.resources import files
 from ..core import need, plain
 from .monitor import Monitor
 
-# %% ../../nbs/serve/06_dashboard.ipynb #35f899bf
+# %% ../../nbs/serve/06_dashboard.ipynb #fd8e503d
 def _filled(name: str, about: dict) -> str:
     "A template with what it names put in"
     folder = files('prodclf.serve') / 'templates'
@@ -38,7 +38,7 @@ def _policy(page: str) -> str:
         "frame-ancestors 'none'"
     )
 
-# %% ../../nbs/serve/06_dashboard.ipynb #d63a3b5d
+# %% ../../nbs/serve/06_dashboard.ipynb #66cf8ef4
 def render_live_page(
     name: str,  # of a template of the package
     about: dict,  # what its script must know from the start
@@ -53,7 +53,7 @@ def render_live_page(
     }
     return page, headers
 
-# %% ../../nbs/serve/06_dashboard.ipynb #b358474d
+# %% ../../nbs/serve/06_dashboard.ipynb #1509a7d4
 def _trained(engine) -> dict:
     "Category -> training products, as the card says; empty where it does not"
     labels = (getattr(engine, 'card', None) or {}).get('train_labels') or {}
@@ -64,7 +64,7 @@ def _trained(engine) -> dict:
         return {c: round(1e6 * n / total) for c, n in labels.items()}
     return dict(labels)
 
-# %% ../../nbs/serve/06_dashboard.ipynb #64af52d1
+# %% ../../nbs/serve/06_dashboard.ipynb #84c2da3f
 def _listed(r: dict) -> dict:
     "A product of the monitor without its image, which has an address of its own"
     known = ('number', 'title', 'category', 'confidence', 'undecided', 'status')
@@ -103,7 +103,7 @@ class _States:
             seen = state
             await asyncio.sleep(0.25)
 
-# %% ../../nbs/serve/06_dashboard.ipynb #6761eb61
+# %% ../../nbs/serve/06_dashboard.ipynb #f8fcdeb7
 def dashboard_router(
     engine,  # with `classes`, `views`, `threshold` and `card`
     monitor: Monitor,  # that the service records in

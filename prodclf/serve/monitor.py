@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['drift_limits', 'others', 'population_stability_index', 'chance_psi', 'category_drift', 'Monitor']
 
-# %% ../../nbs/serve/04_monitor.ipynb #12285f83
+# %% ../../nbs/serve/04_monitor.ipynb #c60c382d
 import math, threading, time
 from collections import Counter, deque
 
 import numpy as np
 from fastcore.basics import patch
 
-# %% ../../nbs/serve/04_monitor.ipynb #37745972
+# %% ../../nbs/serve/04_monitor.ipynb #29b03f8c
 def population_stability_index(
     before,  # (C,) counts of then, such as training products by category
     now,  # (C,) counts of now
@@ -23,7 +23,7 @@ def population_stability_index(
     a, b = a / a.sum(), b / b.sum()
     return float(((b - a) * np.log(b / a)).sum())
 
-# %% ../../nbs/serve/04_monitor.ipynb #0688964d
+# %% ../../nbs/serve/04_monitor.ipynb #e743fdbd
 def chance_psi(
     bins: int,  # categories that are compared, at least 2
     before: int,  # products in the first list
@@ -35,7 +35,7 @@ def chance_psi(
     quantile = df * (1 - 2 / (9 * df) + 1.6449 * math.sqrt(2 / (9 * df))) ** 3
     return quantile * (1 / before + 1 / now)
 
-# %% ../../nbs/serve/04_monitor.ipynb #ed6c9905
+# %% ../../nbs/serve/04_monitor.ipynb #5f91fe34
 drift_limits = 0.1, 0.25  # the usual ones: below the first steady, above the second another shop
 others = 'all others'
 
@@ -48,7 +48,7 @@ def _bins(before: dict, now: dict) -> dict:
     rest = total - sum(a for a, _ in found.values()), n - sum(b for _, b in found.values())
     return found | ({others: rest} if any(rest) else {})
 
-# %% ../../nbs/serve/04_monitor.ipynb #b51cd01e
+# %% ../../nbs/serve/04_monitor.ipynb #f8b747e3
 def category_drift(
     before: dict,  # category -> training products; None or empty: unknown
     now: dict,  # category -> answers
@@ -72,7 +72,7 @@ def category_drift(
     about = dict(psi=psi, chance=chance, bins=len(bins), moved=shift[:5], verdict=verdict)
     return found | about
 
-# %% ../../nbs/serve/04_monitor.ipynb #2e387097
+# %% ../../nbs/serve/04_monitor.ipynb #e228ccf4
 class Monitor:
     "The latest requests of a service, in bounded memory; many threads may call it"
 
@@ -95,7 +95,7 @@ class Monitor:
         "The service ends: whoever listens may go"
         self.closed = True
 
-# %% ../../nbs/serve/04_monitor.ipynb #19ad7c03
+# %% ../../nbs/serve/04_monitor.ipynb #1962cd18
 @patch
 def record(
     self: Monitor,
@@ -129,7 +129,7 @@ def _tally(self: Monitor, now: float, r: dict):
     )
     self.totals.update({k: 1 for k, yes in found.items() if yes})
 
-# %% ../../nbs/serve/04_monitor.ipynb #4bfd964a
+# %% ../../nbs/serve/04_monitor.ipynb #e7b9b86d
 def _percentiles(seconds: list) -> dict:
     "Milliseconds below which half, 95 % and 99 % of them are; None where there are none"
     if not seconds:
@@ -147,7 +147,7 @@ def _batch_sizes(sizes: list) -> dict:
     ]
     return {name: tally[e] for e, name in enumerate(names)} if tally else {}
 
-# %% ../../nbs/serve/04_monitor.ipynb #6d10e6fa
+# %% ../../nbs/serve/04_monitor.ipynb #03bfaceb
 @patch
 def _speed(self: Monitor, now: float, latest: list, good: list) -> dict:
     "How fast the service is and what waits"
@@ -166,7 +166,7 @@ def _speed(self: Monitor, now: float, latest: list, good: list) -> dict:
         batch_mean=round(float(np.mean(sizes)), 2) if sizes else None,
     )
 
-# %% ../../nbs/serve/04_monitor.ipynb #7721e908
+# %% ../../nbs/serve/04_monitor.ipynb #8982d435
 @patch
 def snapshot(
     self: Monitor,
