@@ -115,7 +115,7 @@ def _our_products(data, rows, workers, size):
 def _torch_products(data, rows, workers, size):
     import torch
     from prodclf.data.images import load_image
-    from prodclf.encoders.descriptors import prepare_image
+    from prodclf.encoders.preparation import prepare_image
     from torch.utils.data import DataLoader, Dataset
 
     dataset, text, _ = _products(data, size)

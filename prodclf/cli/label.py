@@ -273,7 +273,9 @@ def _to_label(data: Path, columns: dict):
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 @app.command('bench')
 def _bench(
-    name: Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare or load')],
+    name: Annotated[
+        str, typer.Argument(metavar='NAME', help='which: query, prepare, load or serve')
+    ],
     out: Out = Path('bench'),
     size: Annotated[
         str,
@@ -293,6 +295,8 @@ def _bench(
 ):
     "Measure prodclf beside other libraries, as ratios"
     quiet_libraries()
+    if name == 'serve':
+        return _bench_serve(out, size, peer_python)
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
@@ -300,4 +304,13 @@ def _bench(
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))
+    say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
+
+# %% ../../nbs/cli/04_label.ipynb #7bd3d64e
+def _bench_serve(out: Path, size: str, peer_python: Path):
+    "The service under load"
+    from prodclf.bench.serve import run_serve_bench, shown_serve
+
+    table = run_serve_bench(out, size, peer_python and str(peer_python))
+    print(shown_serve(table).to_string(index=False))
     say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')

@@ -436,9 +436,11 @@ def predict(
     )
 
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
-from . import data as _data, fetch as _fetch, label as _label  # they register commands
+# they register commands
+from . import data as _data, export as _export, fetch as _fetch, label as _label
+from . import serve as _serve
 
-commands = (_data, _fetch, _label)
+commands = (_data, _export, _fetch, _label, _serve)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():

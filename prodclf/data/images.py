@@ -199,11 +199,13 @@ def _upright(
 
 # %% ../../nbs/data/04_images.ipynb #f4a2613b
 def load_image(
-    source,  # path, `FILE.tar@OFFSET+BYTES`, or the bytes of a picture
+    source,  # path, `FILE.tar@OFFSET+BYTES`, the bytes of an image, or what this function returned
     size: int = None,  # pixels: the shortest side may shrink down to this (JPEG only)
 ) -> Image.Image:
     """Any product photo as an upright 8-bit RGB image; raises `ImageError` when it is missing,
     damaged, cut off or too large"""
+    if isinstance(source, Image.Image):
+        return source if source.mode == 'RGB' else _to_rgb(source)
     with open_header(source) as im:
         try:
             if size:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from ..core import ProdclfError
 
 # %% ../../nbs/data/01_text.ipynb #ac800315
@@ -102,12 +101,9 @@ def cell_text(
     "The cell as a string; None when it is missing"
     if isinstance(value, str):
         return value
-    if (
-        value is None
-        or value is pd.NA
-        or value is pd.NaT
-        or (isinstance(value, float) and value != value)
-    ):
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if type(value).__name__ in ('NAType', 'NaTType'):  # pandas' own, which need not be installed
         return None
     if isinstance(value, (list, tuple, np.ndarray, dict)):
         return join.join(t for v in _leaves(value) if (t := cell_text(v)))

@@ -24,13 +24,8 @@ from PIL import Image
 from torch import nn
 from torchvision import models
 from ..core import ProdclfError, digest, need, write_json
-from prodclf.encoders.descriptors import (
-    call_maker,
-    encoder_makers,
-    image_batches,
-    prepare_image,
-    register_encoder,
-)
+from .descriptors import call_maker, encoder_makers, image_batches, register_encoder
+from .preparation import prepare_image
 from .text import half_precision, parse_pooling
 from prodclf.encoders.weights import (
     fit_weights,
@@ -183,12 +178,11 @@ def normalize(
 
 
 @patch
-def views(
+def pool(
     self: ImageEncoder,
-    x: torch.Tensor,  # B,3,H,W uint8, or float in 0..1
+    x: torch.Tensor,  # B,3,H,W, normalized
 ) -> list:  # tensors (B, width), one for each part of the pooling
-    "Encode a batch, part by part"
-    x = self.normalize(x)
+    "Run the backbone as far as it is needed, and pool its maps"
     if not self.parts:
         return [self.body(x).flatten(1)]
     stages = image_stages(self.body)
@@ -208,6 +202,15 @@ def views(
         return self.head(z.mean(where)) if kind == 'logits' else z.mean(where)
 
     return [part(*p) for p in self.parts]
+
+
+@patch
+def views(
+    self: ImageEncoder,
+    x: torch.Tensor,  # B,3,H,W uint8, or float in 0..1
+) -> list:  # tensors (B, width), one for each part of the pooling
+    "Encode a batch, part by part"
+    return self.pool(self.normalize(x))
 
 # %% ../../nbs/encoders/05_image.ipynb #9627a0bb
 @patch

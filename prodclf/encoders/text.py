@@ -17,7 +17,8 @@ from fastcore.basics import patch
 from torch import nn
 from ..core import ProdclfError, digest, environment, write_json
 from .descriptors import call_maker, encoder_makers, register_encoder
-from .tokenize import TokenizedTexts, length_batches, missing_text, train_tokenizer
+from .preparation import missing_text
+from .tokenize import TokenizedTexts, length_batches, train_tokenizer
 from prodclf.encoders.weights import (
     check_model_folder,
     hub_folder,

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from filelock import FileLock
 from ..core import ProdclfError, write_json
 from ..data.images import ImageError, image_data
-from .tokenize import missing_text
+from .preparation import missing_text
 from .weights import read_settings
 
 # %% ../../nbs/encoders/06_vectors.ipynb #d7c46026

@@ -24,7 +24,7 @@ from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots,
 from ..core import ProdclfError, rng
 from ..data.dataset import ProductDataset
 from ..data.images import load_image
-from ..encoders.descriptors import prepare_image
+from ..encoders.preparation import prepare_image
 from ..encoders.registry import make_encoders
 from ..encoders.image import ImageEncoder, image_augmentations
 from ..encoders.text import TextEncoder

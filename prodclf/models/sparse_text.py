@@ -18,7 +18,7 @@ from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, process_map, progress, usable_cores
 from ..data.dataset import ProductDataset, check_rows
-from ..encoders.tokenize import word_tokens
+from ..encoders.preparation import word_tokens
 from .solvers import LinearModel, SparseRows, load_arrays, save_arrays
 
 # %% ../../nbs/models/10_sparse_text.ipynb #b5c8369c
