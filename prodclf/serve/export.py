@@ -288,7 +288,7 @@ class Bounds:
         low = found['agreement'] < self.agreement
         return f'agreement {found["agreement"]:.1%}, under {self.agreement:.1%}' if low else ''
 
-# %% ../../nbs/serve/03_export.ipynb #91589001
+# %% ../../nbs/serve/03_export.ipynb #ee0fc965
 def _megabytes(folder: Path) -> float:
     return sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6
 
@@ -315,7 +315,7 @@ def _tried(judge: _Judge, key: str, source: Path, place: Path, photos: list, bou
         row['why'] = '' if row is best[0] else f'{best[0]["scales"]} is better'
     return rows, best
 
-
+# %% ../../nbs/serve/03_export.ipynb #450b8154
 def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Bounds, place: Path):
     "Replace encoders of an export by eight-bit ones within the bounds; rows about all parts"
     rows, chosen = [], {}
@@ -334,7 +334,7 @@ def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Boun
         shutil.copytree(folder, out / f'encoder-{key}')
     return rows, judge({k: v for k, (*_, v) in chosen.items()})
 
-# %% ../../nbs/serve/03_export.ipynb #c73d76c7
+# %% ../../nbs/serve/03_export.ipynb #bcc88421
 def _make_room(out: Path):
     "An empty folder, or one that held an export before; raises for anything else"
     if out.is_file() or (
