@@ -273,7 +273,7 @@ def _to_label(data: Path, columns: dict):
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 @app.command('bench')
 def _bench(
-    name: Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare, load or onnx')],
+    name: Annotated[str, typer.Argument(metavar='NAME', help='query, prepare, load or onnx')],
     out: Out = Path('bench'),
     size: Annotated[
         str,

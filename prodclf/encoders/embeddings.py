@@ -34,16 +34,9 @@ from prodclf.core import (
 from ..data.dataset import FolderProducts, ProductDataset, SubsetProducts, check_rows
 from ..data.prepare import plain_errors
 from .descriptors import save_array
-from .onnx import int8_encoder
-from .registry import _maker, load_encoder, make_encoders, sample_rows
-from prodclf.encoders.vectors import (
-    DiskRows,
-    VectorStore,
-    content_keys,
-    has_value,
-    key_type,
-    to_half,
-)
+from .onnx import catalog_encoder
+from .registry import _maker, load_encoder, make_encoders
+from .vectors import DiskRows, VectorStore, content_keys, key_type, to_half
 from .weights import read_settings
 
 # %% ../../nbs/encoders/10_embeddings.ipynb #0e874e26
@@ -423,7 +416,7 @@ def _settled(home, abouts: dict, given: bool):
         )
     return home
 
-
+# %% ../../nbs/encoders/10_embeddings.ipynb #8f6c62d8
 def _check_choices(specs: dict, plan: EncodePlan):
     "Raise for a choice that does not exist"
     if not specs:
@@ -455,21 +448,6 @@ def _fitted_before(home, specs: dict, asked: dict) -> dict:
             found[view] = place
     return found
 
-# %% ../../nbs/encoders/10_embeddings.ipynb #3fae1cdd
-def _runner(dataset, encoder, home, precision: str, seed: int):
-    "What encodes: the encoder itself, or its eight-bit version"
-    if precision != 'int8' or encoder.kind != 'network':
-        return encoder
-    images, place = None, home and home / 'encoders' / f'{encoder.view}-int8'
-    if encoder.view == 'image':
-        rows = sample_rows(len(dataset), 2000, seed)
-        values = dataset.take(rows, ['image']).image.tolist()
-        images = [v for v, there in zip(values, has_value('image', values), strict=True) if there]
-    if place is None:
-        mark = content_keys('image', images or []).tobytes()
-        place = cache_folder('onnx') / digest(encoder.fingerprint, mark)
-    return int8_encoder(encoder, place, images)
-
 # %% ../../nbs/encoders/10_embeddings.ipynb #dbc0cb81
 def embed(
     dataset,  # products: a `ProductDataset`, a data frame, or a prepared folder
@@ -499,7 +477,7 @@ def embed(
     asked = {v: dict(options, encoder=str(s), seed=seed) for v, s in specs.items()}
     kept = _fitted_before(home, specs, asked)
     encoders = make_encoders(dataset, **specs, seed=seed, kept=kept, **options)
-    runners = {v: _runner(dataset, e, home, precision, seed) for v, e in encoders.items()}
+    runners = {v: catalog_encoder(e, precision, dataset, home, seed) for v, e in encoders.items()}
     abouts = {v: _about(e, asked[v], precision, runners[v]) for v, e in encoders.items()}
     home, parts, stats = _settled(home, abouts, bool(out)), {}, {}
     with plain_errors(home or cache_folder()):

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['few_photos', 'most_photos', 'onnx_session', 'write_onnx', 'check_onnx', 'export_encoder', 'OnnxEncoder',
-           'check_photos', 'quantize_encoder', 'int8_encoder']
+           'check_photos', 'quantize_encoder', 'int8_encoder', 'catalog_encoder']
 
-# %% ../../nbs/encoders/09_onnx.ipynb #0c72396f
+# %% ../../nbs/encoders/09_onnx.ipynb #e5c49efe
 import contextlib
 import io
 import logging
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from ..core import ProdclfError, digest, need, write_json
+from ..core import ProdclfError, cache_folder, digest, need, write_json
 from .preparation import missing_text, prepare_image
 from .weights import read_settings
 
@@ -168,7 +168,7 @@ def _export_image(encoder, folder: Path, what: str) -> dict:
     check_onnx(module, [dict(image=x), dict(image=x[:1])], folder / 'model.onnx', what)
     return dict(preparation=encoder.preparation, flip=encoder.flip)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #70e88715
+# %% ../../nbs/encoders/09_onnx.ipynb #5c856d15
 def _onnx_mark(encoder) -> str:
     return digest('onnx', encoder.fingerprint, 'fp32')
 
@@ -391,3 +391,27 @@ def int8_encoder(
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(made, folder)
     return OnnxEncoder(folder)
+
+# %% ../../nbs/encoders/09_onnx.ipynb #b2fee1ee
+def catalog_encoder(
+    encoder,  # of texts or images, see `make_encoders`
+    precision: str,  # 'int8'; for any other, and for what is no network, it is the encoder itself
+    dataset,  # `ProductDataset`, whose photos give the ranges of an image network
+    home=None,  # folder of the embeddings, where the result is kept; None: the cache folder
+    seed: int = 0,  # of which photos
+):  # `OnnxEncoder`, or the encoder
+    "What encodes a catalog in this precision; raises `ProdclfError` for too few photos"
+    from prodclf.encoders.registry import sample_rows
+    from prodclf.encoders.vectors import content_keys, has_value
+
+    if precision != 'int8' or encoder.kind != 'network':
+        return encoder
+    images, place = [], home and Path(home) / 'encoders' / f'{encoder.view}-int8'
+    if encoder.view == 'image':
+        rows = sample_rows(len(dataset), 2000, seed)
+        values = dataset.take(rows, ['image']).image.tolist()
+        images = [v for v, there in zip(values, has_value('image', values), strict=True) if there]
+    if place is None:
+        mark = content_keys('image', images).tobytes()
+        place = cache_folder('onnx') / digest(encoder.fingerprint, mark)
+    return int8_encoder(encoder, place, images)
