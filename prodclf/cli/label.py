@@ -271,11 +271,12 @@ def _to_label(data: Path, columns: dict):
     return ProductDataset(reading.products), columns.get('images') or beside
 
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
+_benches = 'query, prepare, load, onnx, serve, frameworks or gpu'
+
+
 @app.command('bench')
 def _bench(
-    name: Annotated[
-        str, typer.Argument(metavar='NAME', help='which: query, prepare, load or serve')
-    ],
+    name: Annotated[str, typer.Argument(metavar='NAME', help=_benches)],
     out: Out = Path('bench'),
     size: Annotated[
         str,
@@ -300,7 +301,7 @@ def _bench(
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
-    for chapter in ('query', 'prepare', 'load'):
+    for chapter in ('query', 'prepare', 'load', 'onnx'):
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))
