@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
 
+import typer
 from prodclf.cli.options import (
     Data,
     EmbeddingsFolder,
@@ -19,7 +20,7 @@ from prodclf.cli.options import (
     ImageWeights,
     MaxLength,
 )
-from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Workers
+from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Track, Workers
 from prodclf.cli.options import (
     account,
     app,
@@ -31,7 +32,8 @@ from prodclf.cli.options import (
     option_name,
     quiet_libraries,
 )
-from .options import refuse, say, show_results, takes, takes_columns, write_metrics
+from .options import refuse, say, show_results, takes, takes_columns, tracker_names
+from .options import write_metrics
 
 # %% ../../nbs/cli/09_main.ipynb #1bf6f1f0
 def _report(out: Path, evaluation, results, classes, account, about):
@@ -243,6 +245,8 @@ _training = dict(
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
 )
+_settings = 'a JSON file with settings, such as best.json of prodclf search'
+_Config = Annotated[Optional[Path], option('--config', _settings, exists=True, dir_okay=False)]
 _encoding = dict(
     image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
 )
@@ -254,12 +258,48 @@ def _read_as(dataset) -> dict:
     names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
     return {k: options[k] for k in names if k in options}
 
+# %% ../../nbs/cli/09_main.ipynb #069097af
+def _settings_of(file: Path, context: typer.Context) -> dict:
+    "The settings of a JSON file; raises for what is none, and for one that is given twice"
+    import json
+    from prodclf.core import ProdclfError
+    from prodclf.train.classifier import TrainConfig, check_fields
+
+    try:
+        values = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e:
+        raise ProdclfError(f'{file} is no JSON ({e}). Remedy: write it anew') from None
+    if not isinstance(values, dict):
+        raise ProdclfError(f'{file} holds no settings. Remedy: an object such as {{"seed": 1}}')
+    values = check_fields(TrainConfig, values, str(file))
+    places = dict(text='text_encoder', image='image_encoder')
+    for name in values:
+        where = places.get(name) or f'{"encoding" if name in _encoding else "options"}_{name}'
+        source = context.get_parameter_source(where)
+        option = next((p.opts[0] for p in context.command.params if p.name == where), name)
+        why = f'{file} says {name}, too; leave it out in one of the two'
+        refuse(source is not None and source.name == 'COMMANDLINE', option, why)
+    return values
+
+# %% ../../nbs/cli/09_main.ipynb #8995aaf9
+def _track_results(tracker, training):
+    "What the trackers get at the end of a training"
+    from prodclf.evaluate.plots import plot_confusion
+    from prodclf.train.tracking import model_card
+
+    tracker.results(training.results)
+    tracker.text('card', model_card(training.predictor))
+    if tracker.others:
+        e, classes = training.evaluation, training.predictor.classes
+        tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
+
 # %% ../../nbs/cli/09_main.ipynb #2f571d77
 @app.command()
 @takes_columns
 @takes('encoding', **_encoding)
 @takes('options', **_training)
 def train(
+    context: typer.Context,
     data: Data,
     out: Out,
     columns: dict,
@@ -269,6 +309,8 @@ def train(
     image_encoder: ImageEncoder = None,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
+    config: _Config = None,
+    track: Track = None,
 ):
     """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
     processes"""
@@ -277,10 +319,15 @@ def train(
 
     clock = Clock()
     from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.tracking import Tracker
 
+    names, more = tracker_names(track), _settings_of(config, context) if config else {}
+    text, image = more.pop('text', text_encoder), more.pop('image', image_encoder)
+    encoding |= {k: more.pop(k) for k in encoding if k in more}
+    options |= more
     with clock('reading'):
         dataset = open_data(data, columns)
-    encoders, stored = _encoders_of(data, dataset, embeddings, text_encoder, image_encoder)
+    encoders, stored = _encoders_of(data, dataset, embeddings, text, image)
     why = 'belongs to an encoder, and the embeddings are there already'
     for name, value in encoding.items():
         refuse(stored and value, option_name(name), why)
@@ -290,10 +337,12 @@ def train(
     weights = encoding.pop('image_weights')
     encoding['image_weights'] = weights and str(weights)
     config = TrainConfig(**given(**options, **encoding), **encoders)
-    used = dict(embeddings=stored, workers=workers)
-    training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
-    say(repr(training.rows))
-    _after_training(out, out, 'train', training, clock)
+    used = dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
+    with Tracker(out, names, 'train', config.to_dict()) as tracker:
+        training = train_classifier(dataset, config, None, clock, tracker=tracker, **used)
+        say(repr(training.rows))
+        _after_training(out, out, 'train', training, clock)
+        _track_results(tracker, training)
 
 # %% ../../nbs/cli/09_main.ipynb #ae022dcd
 @app.command()
@@ -306,7 +355,7 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     clock = Clock()
     from prodclf.evaluate.plots import plot_confusion, plot_reliability
     from prodclf.models.predictor import load_model
-    from prodclf.train.classifier import evaluate_model
+    from prodclf.models.evaluation import evaluate_model
 
     with clock('loading'):
         predictor = load_model(model)
