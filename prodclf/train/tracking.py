@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, need, plain
+from ..core import ProdclfError, cache_folder, digest, need, plain
 
 # %% ../../nbs/train/00_tracking.ipynb #f7f6e4e1
 class HistoryFile:
@@ -52,7 +52,8 @@ class HistoryFile:
         from filelock import FileLock
 
         mine = [plain(record[k]) for k in once]
-        with FileLock(self.path.with_name(f'.{self.path.name}.lock')):
+        name = f'{digest(str(self.path.resolve()))}.lock'
+        with FileLock(cache_folder('locks') / name):
             if any([r.get(k) for k in once] == mine for r in _records(self.path)):
                 return False
             self._write(data)
