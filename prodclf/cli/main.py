@@ -232,6 +232,7 @@ _mode = 'frozen: encode once, train on the vectors; finetune: train everything; 
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
+_settings = 'a JSON file with settings, such as best.json of prodclf search'
 _training = dict(
     mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
     fusion=(str, 'auto', _fusion),
@@ -244,9 +245,9 @@ _training = dict(
     test_size=(TestSize, 0.2),
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
+    track=(Track, None),
+    config=(Optional[Path], None, _settings, dict(exists=True, dir_okay=False)),
 )
-_settings = 'a JSON file with settings, such as best.json of prodclf search'
-_Config = Annotated[Optional[Path], option('--config', _settings, exists=True, dir_okay=False)]
 _encoding = dict(
     image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
 )
@@ -293,6 +294,21 @@ def _track_results(tracker, training):
         e, classes = training.evaluation, training.predictor.classes
         tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
 
+# %% ../../nbs/cli/09_main.ipynb #ac678ee3
+def _train_config(options: dict, encoding: dict, encoders: dict, stored):
+    "The `TrainConfig` of a command; refuses what would change nothing"
+    from prodclf.train.classifier import TrainConfig
+
+    why = 'belongs to an encoder, and the embeddings are there already'
+    for name, value in encoding.items():
+        refuse(stored and value, option_name(name), why)
+    if options['mode'] == 'frozen' and options['fusion'] == 'auto' and options['epochs']:
+        say('note: --epochs is for networks, and --mode frozen trains none: nothing depends on it')
+        options['epochs'] = None
+    weights = encoding.pop('image_weights')
+    encoding['image_weights'] = weights and str(weights)
+    return TrainConfig(**given(**options, **encoding), **encoders)
+
 # %% ../../nbs/cli/09_main.ipynb #2f571d77
 @app.command()
 @takes_columns
@@ -309,8 +325,6 @@ def train(
     image_encoder: ImageEncoder = None,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
-    config: _Config = None,
-    track: Track = None,
 ):
     """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
     processes"""
@@ -318,25 +332,18 @@ def train(
     from prodclf.core import Clock
 
     clock = Clock()
-    from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.classifier import train_classifier
     from prodclf.train.tracking import Tracker
 
-    names, more = tracker_names(track), _settings_of(config, context) if config else {}
+    names, file = tracker_names(options.pop('track')), options.pop('config')
+    more = _settings_of(file, context) if file else {}
     text, image = more.pop('text', text_encoder), more.pop('image', image_encoder)
     encoding |= {k: more.pop(k) for k in encoding if k in more}
     options |= more
     with clock('reading'):
         dataset = open_data(data, columns)
     encoders, stored = _encoders_of(data, dataset, embeddings, text, image)
-    why = 'belongs to an encoder, and the embeddings are there already'
-    for name, value in encoding.items():
-        refuse(stored and value, option_name(name), why)
-    if options['mode'] == 'frozen' and options['fusion'] == 'auto' and options['epochs']:
-        say('note: --epochs is for networks, and --mode frozen trains none: nothing depends on it')
-        options['epochs'] = None
-    weights = encoding.pop('image_weights')
-    encoding['image_weights'] = weights and str(weights)
-    config = TrainConfig(**given(**options, **encoding), **encoders)
+    config = _train_config(options, encoding, encoders, stored)
     used = dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
     with Tracker(out, names, 'train', config.to_dict()) as tracker:
         training = train_classifier(dataset, config, None, clock, tracker=tracker, **used)
@@ -479,9 +486,14 @@ def predict(
     )
 
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
-from . import data as _data, fetch as _fetch, label as _label  # they register commands
+from prodclf.cli import (
+    data as _data,
+    fetch as _fetch,
+    label as _label,
+    search as _search,
+)  # they register commands
 
-commands = (_data, _fetch, _label)
+commands = (_data, _fetch, _label, _search)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():

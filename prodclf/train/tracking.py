@@ -284,6 +284,7 @@ _places = dict(
     trial=('search', 'number'),
     result=('test/{model}', ''),
 )  # event -> where it is shown, and over what
+_counts = ('step', 'epoch', 'fold', 'round', 'seed', 'number')  # numbers that are no figures
 
 
 class Tracker:
@@ -330,8 +331,8 @@ def __call__(
         record = dict(time=round(time.time(), 3), event=event, **values)
         if self.history.add(record, ['event', *once] if once else ()):
             where, axis = _places.get(event, (event, 'step'))
-            numbers = {k: v for k, v in _numbers(values).items() if k != axis}
-            if numbers:
+            numbers = {k: v for k, v in _numbers(values).items() if k not in _counts}
+            if numbers and event not in ('start', 'end'):
                 place, step = where.format(**values), values.get(axis, 0)
                 self._each('point', place, step, numbers)
 
