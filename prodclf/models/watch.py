@@ -94,7 +94,7 @@ def _batch(self: Watch, norm: float) -> dict:
     rates = [h['lr'] for h in self.opt.hypers]
     names = [*getattr(self.model, 'encoders', ()), 'head']
     names = names if len(names) == len(rates) else range(len(rates))
-    found = dict(epoch=self.epochs, loss=float(self.loss), gradient_norm=norm)
+    found = dict(epoch=self.epochs, loss=float(self.loss.detach()), gradient_norm=norm)
     found |= {f'lr_{name}': float(lr) for name, lr in zip(names, rates, strict=True)}
     return found | dict(products_per_second=pace)
 
