@@ -6,11 +6,12 @@ import os
 import random
 import signal
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-kills = int(os.environ.get('PRODCLF_KILLS', 3))
+kills = int(os.environ.get('PRODCLF_KILLS', 1))  # of the command; studies are killed 20 times
 
 
 @pytest.fixture(scope='session')
@@ -49,7 +50,7 @@ def finished(out):
     (study,) = optuna.get_all_study_summaries(storage)
     trials = optuna.load_study(study_name=study.study_name, storage=storage).trials
     done = [t for t in trials if t.state.name in ('COMPLETE', 'PRUNED')]
-    return sorted(t.user_attrs['place'] for t in done), len(trials)
+    return sorted(t.user_attrs['claim']['place'] for t in done), len(trials)
 
 
 def test_killed_and_resumed(start, prodclf, searched, tmp_path):
@@ -93,3 +94,63 @@ def test_two_processes_share_a_study(start, searched, tmp_path):
     _, numbers = records(tmp_path / 'out')
     assert sorted(numbers) == [*range(8)]
     assert finished(tmp_path / 'out') == ([*range(8)], 8)
+
+
+hill = dict(x=[round(-3 + 0.25 * i, 2) for i in range(25)], kind=['round', 'square'])
+
+
+def height(settings, report):
+    "The top of a hill, a moment away; a trial that falls behind is given up"
+    top = (1.0 if settings['kind'] == 'round' else 0.5) - 0.1 * (settings['x'] - 1) ** 2
+    for step in range(3):
+        time.sleep(0.004)
+        if report(step, top):
+            return None
+    return top
+
+
+def climb(folder, trials):
+    from prodclf.train.search import Study
+
+    study = Study(folder, hill, dict(x=-3.0, kind='square'))
+    study.run(height, trials)
+    study.close()
+    return [{k: v for k, v in r.items() if k != 'seconds'} for r in study.records()]
+
+
+def kill_some(folder, trials, at_a_time, wanted, draw):
+    "Start climbers and kill them at random moments, so often"
+    fork, killed = get_context('fork'), 0
+    for _ in range(20 * wanted):
+        if killed >= wanted:
+            break
+        living = [fork.Process(target=climb, args=(folder, trials)) for _ in range(at_a_time)]
+        for process in living:
+            process.start()
+        time.sleep(draw.random() * 0.15)
+        draw.shuffle(living)
+        for process in living:
+            killed += process.is_alive()
+            process.kill()
+            process.join()
+            time.sleep(draw.random() * 0.05)
+    return killed
+
+
+def test_twenty_kills_of_a_study(tmp_path):
+    """SIGKILL at any moment, also while the journal is written: in the end every trial is there
+    once, and all are those of a search that was left alone"""
+    assert kill_some(tmp_path / 'killed', 200, 1, 20, random.Random(1)) == 20
+    found = climb(tmp_path / 'killed', 200)
+    assert [r['number'] for r in found] == [*range(200)]
+    assert found == climb(tmp_path / 'alone', 200)
+    assert {r['state'] for r in found} == {'complete', 'pruned'}
+
+
+def test_kills_among_several_processes(tmp_path):
+    "Three processes at a time on one study, all killed, again and again: no trial twice, none lost"
+    killed = kill_some(tmp_path / 'crew', 120, 3, 12, random.Random(2))
+    assert killed >= 12
+    found = climb(tmp_path / 'crew', 120)
+    assert [r['number'] for r in found] == [*range(120)]
+    assert finished(tmp_path / 'crew')[0] == [*range(120)]

@@ -29,7 +29,8 @@ def tracked(prodclf, small_shop, tmp_path_factory):
     "A training with everything tracked, Weights & Biases offline"
     out = tmp_path_factory.mktemp('run') / 'out'
     words = 'train', small_shop, '--out', out, *plain, '--fusion', 'concat', '--epochs', 3
-    prodclf(*words, '--track', 'tensorboard,wandb', WANDB_MODE='offline')
+    done = prodclf(*words, '--track', 'tensorboard,wandb', WANDB_MODE='offline')
+    assert 'does not take any more' not in done.stderr, done.stderr[-2000:]
     return out
 
 
@@ -125,20 +126,11 @@ def test_wandb_files_hold_it(tracked):
     assert kinds['card'] == 'html-file'
 
 
-def test_wandb_disabled(prodclf, small_shop, tmp_path):
-    words = 'train', small_shop, '--out', tmp_path / 'out', *plain, '--track', 'wandb'
-    prodclf(*words, WANDB_MODE='disabled')
-    assert not list(tmp_path.glob('out/wandb/*run*'))
-    assert history(tmp_path / 'out', 'end')[0]['status'] == 'finished'
-
-
-def test_unknown_and_missing_trackers(prodclf, small_shop, tmp_path):
+def test_missing_package(small_shop, tmp_path):
     "One clear line with the remedy, before anything is done"
-    words = 'train', small_shop, '--out', tmp_path / 'out', *plain, '--track'
-    said = ' '.join(prodclf(*words, 'tensorbord', code=2).stderr.split())
-    assert "did you mean 'tensorboard'" in said and 'Remedy' in said
+    words = ['train', small_shop, '--out', tmp_path / 'out', *plain, '--track', 'wandb']
     hide = "import sys; sys.modules['wandb'] = None\nfrom prodclf.cli.main import main\nmain()"
-    command = [sys.executable, '-c', hide, *map(str, words), 'wandb']
+    command = [sys.executable, '-c', hide, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True)
     line = [x for x in done.stderr.splitlines() if x.startswith('prodclf: ')]
     assert done.returncode == 1 and "pip install 'prodclf[tracking]'" in line[0], done.stderr
@@ -148,7 +140,7 @@ def test_unknown_and_missing_trackers(prodclf, small_shop, tmp_path):
 def test_rounds_once_over_kills(start, prodclf, small_shop, tmp_path):
     "A replay that is killed and resumed has each round in its history once"
     words = ['active', small_shop, '--out', tmp_path / 'out', *plain, '--strategy', 'margin']
-    words += ['--initial', 60, '--batch', 20, '--rounds', 4, '--seeds', '0,1']
+    words += ['--initial', 60, '--batch', 20, '--rounds', 4, '--seeds', 0]
     file = tmp_path / 'out' / 'history.jsonl'
     process = start(*words)
     deadline = time.time() + 120
@@ -169,7 +161,7 @@ def test_rounds_once_over_kills(start, prodclf, small_shop, tmp_path):
             continue
     rounds = [(r['strategy'], r['seed'], r['round']) for r in whole if r['event'] == 'round']
     assert len(rounds) == len(set(rounds))
-    runs = {(s, seed) for s in ('margin', 'random') for seed in (0, 1)}
+    runs = {(s, seed) for s in ('margin', 'random') for seed in (0,)}
     assert {(s, seed) for s, seed, _ in rounds} == runs
     files = len(list((tmp_path / 'out' / 'runs').glob('*-*/round-*.npz')))
     assert len(rounds) == files

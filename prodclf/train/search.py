@@ -102,8 +102,7 @@ def _states(self: Study) -> tuple:
         if t.state in (S.COMPLETE, S.PRUNED):
             finished.append(t)
         elif t.state == S.RUNNING:
-            worker = t.user_attrs.get('worker')
-            if worker and self._lives(worker):
+            if t.user_attrs and self._lives(t.user_attrs['claim']['worker']):
                 running.append(t)
             else:
                 self.study.tell(t.number, state=S.FAIL)
@@ -134,18 +133,19 @@ def close(self: Study):
 def claim(
     self: Study,
     trials: int,  # finished trials that are wanted in all
-):  # a trial of Optuna with its settings in user_attrs['settings']; None: there are enough
+):  # a trial of Optuna, its settings in user_attrs['claim']; None: there are enough
     "Take a trial, unless enough are finished or under way"
     import optuna
 
     with self.lock:
         finished, running = self._states()
-        place = len(finished) + len(running)
-        if place >= trials:
+        taken = {t.user_attrs['claim']['place'] for t in (*finished, *running)}
+        if len(taken) >= trials:
             return None
+        place = next(n for n in range(trials) if n not in taken)
         chance = int(digest(self.seed, 'trial', place, size=4), 16)
         self.study.sampler = optuna.samplers.TPESampler(seed=chance)
-        begun = any(t.user_attrs.get('defaults') for t in (*finished, *running))
+        begun = any(t.user_attrs['claim']['defaults'] for t in (*finished, *running))
         first = bool(self.defaults) and not begun
         waiting = any(t.state.name == 'WAITING' for t in self.study.get_trials(deepcopy=False))
         if first and not waiting:
@@ -154,8 +154,7 @@ def claim(
         trial = self.study.ask(self._distributions())
         settings = {k: self._value(k, trial.params[k]) for k in self.space}
         about = dict(settings=settings, defaults=first, place=place, worker=self.worker)
-        for k, v in about.items():
-            trial.set_user_attr(k, v)
+        trial.set_user_attr('claim', about)
         return trial
 
 # %% ../../nbs/train/06_search.ipynb #2308d610
@@ -212,7 +211,7 @@ def run(
         if trial is None:
             break
         try:
-            value = objective(trial.user_attrs['settings'], partial(self._report, trial))
+            value = objective(trial.user_attrs['claim']['settings'], partial(self._report, trial))
         except BaseException:
             self.study.tell(trial, state=S.FAIL)
             raise
@@ -220,7 +219,7 @@ def run(
         self.study.tell(trial, **done)
         bar.update()
         if told:
-            place = trial.user_attrs['place']
+            place = trial.user_attrs['claim']['place']
             told(next(r for r in self.records() if r['number'] == place))
     bar.close()
 
@@ -231,7 +230,7 @@ def _report(self: Study, trial, step: int, value: float) -> bool:
     trial.report(value, step)
     done = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
     others = [t.intermediate_values[step] for t in done if step in t.intermediate_values]
-    return not trial.user_attrs['defaults'] and is_behind(value, others)
+    return not trial.user_attrs['claim']['defaults'] and is_behind(value, others)
 
 # %% ../../nbs/train/06_search.ipynb #591254b2
 @patch
@@ -239,7 +238,7 @@ def records(self: Study) -> list:
     "The finished trials in the order of their places: number, state, value, seconds, settings"
     found = []
     for t in self._states()[0]:
-        about = t.user_attrs
+        about = t.user_attrs['claim']
         seconds = (t.datetime_complete - t.datetime_start).total_seconds()
         state = t.state.name.lower()
         record = dict(

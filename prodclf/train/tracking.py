@@ -273,7 +273,7 @@ class WandbTracker:
 
     def close(self, ok: bool = True):
         "End the run; what is not sent yet is sent"
-        self.run.finish(exit_code=0 if ok else 1, quiet=True)
+        self.run.finish(exit_code=0 if ok else 1)
 
 # %% ../../nbs/train/00_tracking.ipynb #15018436
 _places = dict(
