@@ -21,6 +21,7 @@ from prodclf.cli.options import (
     Out,
     TestSize,
     TextEncoder,
+    Track,
     account,
     app,
     given,
@@ -33,6 +34,7 @@ from prodclf.cli.options import (
     say,
     takes,
     takes_columns,
+    tracker_names,
     write_metrics,
 )
 
@@ -110,6 +112,7 @@ _rounds = dict(
     test_limit=(int, 100_000, 'measure on at most so many test products', _some),
     test_size=(TestSize, 0.2),
     min_count=(MinPerClass, 10),
+    track=(Track, None),
 )
 _stop = dict(
     budget=(Optional[int], None, 'stop after so many labels', _some),
@@ -130,6 +133,20 @@ def _whole_numbers(text: str, name: str) -> list:
     refuse(wrong, name, f'{text!r} is no list of whole numbers such as 0,1,2')
     return list(dict.fromkeys(map(int, words)))
 
+# %% ../../nbs/cli/04_label.ipynb #33fb8442
+def _replayed(dataset, vectors, out, picks, query, stop, loop, names):
+    "The replay of all strategies, tracked; what `replay` returns"
+    from prodclf.active.loop import QueryConfig, StopConfig, replay
+    from prodclf.train.tracking import Tracker
+
+    resume = (out / 'runs').exists()
+    with Tracker(out, names, 'active', loop | query, resume) as tracker:
+        options = dict(query=QueryConfig(**query), stop=StopConfig(**stop), tracker=tracker)
+        found = replay(dataset, vectors, out, strategies=picks, tell=say, **options, **loop)
+        for file in sorted(out.glob('*.png')):
+            tracker.image(file.stem, file)
+    return found
+
 # %% ../../nbs/cli/04_label.ipynb #3922feb9
 @app.command('active')
 @takes_columns
@@ -143,11 +160,11 @@ def _active(
     "Replay known labels: what each strategy reaches with how many, a random choice beside it"
     quiet_libraries()
     from prodclf.core import Clock
-    from prodclf.active.loop import QueryConfig, StopConfig, replay
     from prodclf.active.query import strategy_named
 
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
+    names = tracker_names(loop.pop('track'))
     with clock('reading'):
         dataset = open_data(data, columns)
         codes = dataset.codes(dataset.classes(loop['min_count']))
@@ -155,8 +172,7 @@ def _active(
     with clock('embedding'):
         vectors = embedded(data, dataset, **encoders)
     with clock('loop'):
-        options = dict(query=QueryConfig(**query), stop=StopConfig(**stop))
-        curve, found = replay(dataset, vectors, out, strategies=picks, tell=say, **options, **loop)
+        curve, found = _replayed(dataset, vectors, out, picks, query, stop, loop, names)
     about = dict(
         seed=loop['seeds'][0],
         seeds=loop['seeds'],

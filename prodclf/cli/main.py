@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
 
+import typer
 from prodclf.cli.options import (
     Data,
     EmbeddingsFolder,
@@ -19,7 +20,7 @@ from prodclf.cli.options import (
     ImageWeights,
     MaxLength,
 )
-from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Workers
+from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Track, Workers
 from prodclf.cli.options import (
     account,
     app,
@@ -31,7 +32,8 @@ from prodclf.cli.options import (
     option_name,
     quiet_libraries,
 )
-from .options import refuse, say, show_results, takes, takes_columns, write_metrics
+from .options import refuse, say, show_results, takes, takes_columns, tracker_names
+from .options import write_metrics
 
 # %% ../../nbs/cli/09_main.ipynb #1bf6f1f0
 def _report(out: Path, evaluation, results, classes, account, about):
@@ -230,6 +232,7 @@ _mode = 'frozen: encode once, train on the vectors; finetune: train everything; 
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
+_settings = 'a JSON file with settings, such as best.json of prodclf search'
 _training = dict(
     mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
     fusion=(str, 'auto', _fusion),
@@ -242,6 +245,8 @@ _training = dict(
     test_size=(TestSize, 0.2),
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
+    track=(Track, None),
+    config=(Optional[Path], None, _settings, dict(exists=True, dir_okay=False)),
 )
 _precisions = 'fp32', 'bf16', 'int8'
 _precision = 'in which frozen encoders run: fp32, bf16, or int8 by onnxruntime; default: fp32'
@@ -259,12 +264,63 @@ def _read_as(dataset) -> dict:
     names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
     return {k: options[k] for k in names if k in options}
 
+# %% ../../nbs/cli/09_main.ipynb #069097af
+def _settings_of(file: Path, context: typer.Context) -> dict:
+    "The settings of a JSON file; raises for what is none, and for one that is given twice"
+    import json
+    from prodclf.core import ProdclfError
+    from prodclf.train.classifier import TrainConfig, check_fields
+
+    try:
+        values = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e:
+        raise ProdclfError(f'{file} is no JSON ({e}). Remedy: write it anew') from None
+    if not isinstance(values, dict):
+        raise ProdclfError(f'{file} holds no settings. Remedy: an object such as {{"seed": 1}}')
+    values = check_fields(TrainConfig, values, str(file))
+    places = dict(text='text_encoder', image='image_encoder')
+    for name in values:
+        where = places.get(name) or f'{"encoding" if name in _encoding else "options"}_{name}'
+        source = context.get_parameter_source(where)
+        option = next((p.opts[0] for p in context.command.params if p.name == where), name)
+        why = f'{file} says {name}, too; leave it out in one of the two'
+        refuse(source is not None and source.name == 'COMMANDLINE', option, why)
+    return values
+
+# %% ../../nbs/cli/09_main.ipynb #8995aaf9
+def _track_results(tracker, training):
+    "What the trackers get at the end of a training"
+    from prodclf.evaluate.plots import plot_confusion
+    from prodclf.train.tracking import model_card
+
+    tracker.results(training.results)
+    tracker.text('card', model_card(training.predictor))
+    if tracker.others:
+        e, classes = training.evaluation, training.predictor.classes
+        tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
+
+# %% ../../nbs/cli/09_main.ipynb #ac678ee3
+def _train_config(options: dict, encoding: dict, encoders: dict, stored):
+    "The `TrainConfig` of a command; refuses what would change nothing"
+    from prodclf.train.classifier import TrainConfig
+
+    why = 'belongs to an encoder, and the embeddings are there already'
+    for name, value in encoding.items():
+        refuse(stored and value, option_name(name), why)
+    if options['mode'] == 'frozen' and options['fusion'] == 'auto' and options['epochs']:
+        say('note: --epochs is for networks, and --mode frozen trains none: nothing depends on it')
+        options['epochs'] = None
+    weights = encoding.pop('image_weights')
+    encoding['image_weights'] = weights and str(weights)
+    return TrainConfig(**given(**options, **encoding), **encoders)
+
 # %% ../../nbs/cli/09_main.ipynb #2f571d77
 @app.command()
 @takes_columns
 @takes('encoding', **_encoding)
 @takes('options', **_training)
 def train(
+    context: typer.Context,
     data: Data,
     out: Out,
     columns: dict,
@@ -281,24 +337,24 @@ def train(
     from prodclf.core import Clock
 
     clock = Clock()
-    from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.classifier import train_classifier
+    from prodclf.train.tracking import Tracker
 
+    names, file = tracker_names(options.pop('track')), options.pop('config')
+    more = _settings_of(file, context) if file else {}
+    text, image = more.pop('text', text_encoder), more.pop('image', image_encoder)
+    encoding |= {k: more.pop(k) for k in encoding if k in more}
+    options |= more
     with clock('reading'):
         dataset = open_data(data, columns)
-    encoders, stored = _encoders_of(data, dataset, embeddings, text_encoder, image_encoder)
-    why = 'belongs to an encoder, and the embeddings are there already'
-    for name, value in encoding.items():
-        refuse(stored and value, option_name(name), why)
-    if options['mode'] == 'frozen' and options['fusion'] == 'auto' and options['epochs']:
-        say('note: --epochs is for networks, and --mode frozen trains none: nothing depends on it')
-        options['epochs'] = None
-    weights = encoding.pop('image_weights')
-    encoding['image_weights'] = weights and str(weights)
-    config = TrainConfig(**given(**options, **encoding), **encoders)
-    used = dict(embeddings=stored, workers=workers)
-    training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
-    say(repr(training.rows))
-    _after_training(out, out, 'train', training, clock)
+    encoders, stored = _encoders_of(data, dataset, embeddings, text, image)
+    config = _train_config(options, encoding, encoders, stored)
+    used = dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
+    with Tracker(out, names, 'train', config.to_dict()) as tracker:
+        training = train_classifier(dataset, config, None, clock, tracker=tracker, **used)
+        say(repr(training.rows))
+        _after_training(out, out, 'train', training, clock)
+        _track_results(tracker, training)
 
 # %% ../../nbs/cli/09_main.ipynb #ae022dcd
 @app.command()
@@ -311,7 +367,7 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     clock = Clock()
     from prodclf.evaluate.plots import plot_confusion, plot_reliability
     from prodclf.models.predictor import load_model
-    from prodclf.train.classifier import evaluate_model
+    from prodclf.models.evaluation import evaluate_model
 
     with clock('loading'):
         predictor = load_model(model)
@@ -443,9 +499,9 @@ def predict(
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
 # they register commands
 from . import data as _data, export as _export, fetch as _fetch, label as _label
-from . import serve as _serve
+from . import search as _search, serve as _serve
 
-commands = (_data, _export, _fetch, _label, _serve)
+commands = (_data, _export, _fetch, _label, _search, _serve)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['category_options', 'default_of', 'option', 'given', 'one_of', 'refuse', 'option_name', 'takes', 'takes_columns',
-           'say', 'quiet_libraries', 'open_data', 'write_metrics', 'show_results']
+           'say', 'quiet_libraries', 'open_data', 'tracker_names', 'write_metrics', 'show_results']
 
 # %% ../../nbs/cli/01_options.ipynb #46b77403
 import ast, functools, inspect, os, re, shlex, sys
@@ -127,6 +127,10 @@ ImageSize = Annotated[
 EmbeddingsFolder = Annotated[
     Optional[Path],
     option('--embeddings', 'the folder that `prodclf embed` wrote; default: encoded where missing'),
+]
+Track = Annotated[
+    Optional[str],
+    option('--track', 'where else points go, with commas between: tensorboard, wandb'),
 ]
 Workers = Annotated[Optional[int], option('--workers', 'processes; default: one a core', min=0)]
 Engine = Annotated[
@@ -321,6 +325,23 @@ def account(
             refused.to_csv(out / 'quarantine.csv', index=False)
             say(f'rows that are not used, and why: {out / "quarantine.csv"}')
     return dict(rows=rows, rows_used=used, rows_quarantined=rows - used, quarantined=reasons)
+
+# %% ../../nbs/cli/01_options.ipynb #8a455d71
+def tracker_names(
+    track: str = None,  # value of --track
+) -> list:
+    "The trackers asked for; raises a usage error for one that is not known"
+    from prodclf.core import ProdclfError
+    from prodclf.train.tracking import check_trackers, list_trackers
+
+    names = [n.strip() for n in (track or '').split(',') if n.strip()]
+    for name in names:
+        if name not in list_trackers():
+            try:
+                check_trackers([name])
+            except ProdclfError as e:
+                raise typer.BadParameter(str(e), param_hint='--track') from e
+    return check_trackers(names)
 
 # %% ../../nbs/cli/01_options.ipynb #fa9b8ebb
 def _peak_megabytes() -> dict:
