@@ -18,11 +18,13 @@ from prodclf.cli.options import (
     ImageSize,
     ImageWeights,
     MaxLength,
+    PairedEncoder,
 )
 from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Workers
 from prodclf.cli.options import (
     account,
     app,
+    both_views,
     category_options,
     given,
     one_of,
@@ -267,6 +269,7 @@ def train(
     encoding: dict,
     text_encoder: TextEncoder = None,
     image_encoder: ImageEncoder = None,
+    encoder: PairedEncoder = None,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
 ):
@@ -276,11 +279,12 @@ def train(
     from prodclf.core import Clock
 
     clock = Clock()
+    named = both_views(encoder, text_encoder, image_encoder)
     from prodclf.train.classifier import TrainConfig, train_classifier
 
     with clock('reading'):
         dataset = open_data(data, columns)
-    encoders, stored = _encoders_of(data, dataset, embeddings, text_encoder, image_encoder)
+    encoders, stored = _encoders_of(data, dataset, embeddings, *named)
     why = 'belongs to an encoder, and the embeddings are there already'
     for name, value in encoding.items():
         refuse(stored and value, option_name(name), why)
