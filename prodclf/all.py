@@ -30,12 +30,13 @@ from prodclf.evaluate.plots import (
 )
 from prodclf.evaluate.report import write_report
 from prodclf.models.dataloaders import product_dataloaders
+from prodclf.models.evaluation import evaluate_model
 from prodclf.models.fusion import fusion_head, list_fusions, register_fusion
 from prodclf.models.learner import product_learner
 from prodclf.models.predictor import Predictor, load_model
 from prodclf.sample.shop import sample_catalog
 from prodclf.train.baselines import fit_baselines
-from prodclf.train.classifier import TrainConfig, evaluate_model, train_classifier
+from prodclf.train.classifier import TrainConfig, train_classifier
 from prodclf.train.estimator import MultimodalClassifier
 
 __all__ = [

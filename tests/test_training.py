@@ -35,3 +35,66 @@ def test_one_name_gives_both_views(prodclf, clip, tmp_path):
     message = ' '.join(prodclf('embed', 'embedded', '--encoder', clip, '--text-encoder', 'lsa', '--out', out, code=2).stderr.split())
     assert '--encoder' in message and 'leave out --text-encoder' in message
     prodclf('train', 'embedded', '--encoder', clip, '--out', tmp_path/'m', '--image-encoder', 'tiny', code=2)
+
+
+def files(folder):
+    "What a model folder holds, its settings aside"
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob('*.safetensors'))}
+
+
+@pytest.fixture(scope='session')
+def few(tmp_path_factory):
+    "A small shop in a file"
+    from prodclf.sample.shop import write_sample
+    d = tmp_path_factory.mktemp('few')
+    write_sample(d, n=300, seed=3)
+    return d/'products.csv'
+
+
+def test_a_killed_training_goes_on(prodclf, start, few, tmp_path):
+    "Killed without warning at a batch that nobody chose, started again: the same model, to the last bit"
+    import random
+    import signal
+    import time
+    how = ('train', few, '--text-encoder', 'tiny', '--image-encoder', 'none', '--min-per-class', 4, '--epochs', 3,
+           '--average', '--accumulate', 2, '--batch-size', 8, '--checkpoint-every', 0)
+    prodclf(*how, '--out', tmp_path/'peace')
+    for kill in range(2):
+        out = tmp_path/f'killed{kill}'
+        process = start(*how, '--out', out)
+        while not list(out.glob('checkpoints/*.pt')):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        time.sleep(random.uniform(0, 0.8))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if (out/'metrics.json').exists():
+            continue  # it was faster
+        again = prodclf(*how, '--out', out)
+        assert 'going on at' in again.stderr
+        assert files(out) == files(tmp_path/'peace')
+        assert not (out/'checkpoints').exists()
+
+
+def test_lora_of_a_folder(prodclf, clip, few, tmp_path):
+    "Low-rank corrections of a pretrained folder, merged: an artifact like any other"
+    out = tmp_path/'m'
+    how = ('--encoder', clip, '--epochs', 1, '--min-per-class', 4, '--fusion', 'gated', '--skip-single')
+    done = prodclf('train', few, *how, '--mode', 'lora', '--save-memory', '--out', out)
+    assert {r['model'] for r in metrics(out)['results']} >= {'fused', 'linear_svm'}, done.stderr
+    prodclf('predict', out, few, '--out', tmp_path/'p.csv')
+    assert len((tmp_path/'p.csv').read_text().splitlines()) == 301
+    assert not [n for n in (out/'encoder-text-gated').iterdir() if b'.up.' in n.read_bytes()]
+
+
+@pytest.mark.parametrize('words, why', [
+    (('--mode', 'frozen', '--save-memory'), 'save_memory'),
+    (('--mode', 'frozen', '--text-encoder', 'lsa', '--fusion', 'concat', '--precision', 'bf16'), "precision is for mode='finetune'"),
+    (('--mode', 'lora'), "'tiny' has learned nothing"),
+    (('--mode', 'frozen', '--checkpoint-every', 3), 'is for networks'),
+    (('--precision', 'fp8'), 'none of fp32, bf16, fp16'),
+])
+def test_an_option_of_networks_acts_or_is_refused(prodclf, tmp_path, words, why):
+    done = prodclf('train', 'embedded', '--out', tmp_path/'out', *words, code=None)
+    assert done.returncode in (1, 2) and why in ' '.join(done.stderr.split()), done.stderr
+    assert not (tmp_path/'out'/'metrics.json').exists()

@@ -319,15 +319,21 @@ def run(
     oracle,  # maps ids to labels
     rounds: int,  # batches after the first labels, at most
     by: str = 'oracle',  # who answers
+    tracker=None,  # told of each round, such as `Tracker`; also of those before a kill
 ):  # the loop
     "So many rounds, unless it stops before"
+    once = ('strategy', 'seed', 'round')
+    for r in self.rounds if tracker else ():
+        tracker('round', once=once, **r.record)
     known = self.rounds[0].record['labels'] if self.rounds else self.pool.labeled.sum()
     due = rounds + 1 + (known == 0)  # measurements, and one without a model where nothing was known
     text = f'{self.config.name}, seed {self.config.seed}'
     for _ in progress(range(due - len(self.rounds)), text=text, unit='round'):
         if self.stopped:
             break
-        self.step(oracle, by)
+        record = self.step(oracle, by)
+        if tracker:
+            tracker('round', once=once, **record)
     return self
 
 
@@ -439,6 +445,7 @@ class _Replayed:
         config: QueryConfig,  # how to choose
         stop: StopConfig,  # when to end
         rounds: int,  # batches after the first labels
+        tracker=None,  # told of each round
     ) -> Curve:
         "One strategy, from no label at all; goes on where it was killed"
         folder = journal = None
@@ -455,7 +462,7 @@ class _Replayed:
             pool = Pool.start(self.products, n=0, classes=self.classes, journal=journal)
         loop = ActiveLoop(pool, self.space, self.targets, config, stop, folder, self.groups)
         pa.default_memory_pool().release_unused()
-        return loop.run(self.oracle, rounds).curve(self.full)
+        return loop.run(self.oracle, rounds, tracker=tracker).curve(self.full)
 
 # %% ../../nbs/active/11_loop.ipynb #6cb03cf3
 def _last_line(curve: Curve) -> str:
@@ -479,6 +486,7 @@ def compare_strategies(
     min_count: int = 2,  # products a category must have
     folder=None,  # keeps every run; None: in memory
     tell=None,  # called with a line after each split and each run
+    tracker=None,  # told of each round, such as `Tracker`
 ) -> Curve:
     """The loop for several strategies and seeds; raises when the folder holds runs with other
     settings, or the products have fewer than two categories"""
@@ -500,7 +508,7 @@ def compare_strategies(
         shared = _Replayed(dataset, embeddings, *given)
         for s in {s.name: s for s in map(strategy_named, [*strategies, 'random'])}.values():
             due = random_rounds or rounds if s.name == 'random' else rounds
-            curves.append(shared.run(replace(query, strategy=s, seed=seed), stop, due))
+            curves.append(shared.run(replace(query, strategy=s, seed=seed), stop, due, tracker))
             tell(_last_line(curves[-1]))
     return sum(curves[1:], curves[0])
 

@@ -21,6 +21,7 @@ from prodclf.cli.options import (
     Out,
     TestSize,
     TextEncoder,
+    Track,
     account,
     app,
     given,
@@ -33,6 +34,7 @@ from prodclf.cli.options import (
     say,
     takes,
     takes_columns,
+    tracker_names,
     write_metrics,
 )
 
@@ -138,25 +140,40 @@ def _whole_numbers(text: str, name: str) -> list:
 @takes('loop', **_rounds)
 @takes('query', **_choice, **_sizes)
 def _active(
-    data: Data, out: Out, columns: dict, encoders: dict, query: dict, loop: dict, stop: dict
+    data: Data,
+    out: Out,
+    columns: dict,
+    encoders: dict,
+    query: dict,
+    loop: dict,
+    stop: dict,
+    track: Track = None,
 ):
     "Replay known labels: what each strategy reaches with how many, a random choice beside it"
     quiet_libraries()
     from prodclf.core import Clock
     from prodclf.active.loop import QueryConfig, StopConfig, replay
     from prodclf.active.query import strategy_named
+    from prodclf.train.tracking import Tracker
 
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
+    names = tracker_names(track)
     with clock('reading'):
         dataset = open_data(data, columns)
         codes = dataset.codes(dataset.classes(loop['min_count']))
         rows = account(dataset, codes, out)
     with clock('embedding'):
         vectors = embedded(data, dataset, **encoders)
-    with clock('loop'):
-        options = dict(query=QueryConfig(**query), stop=StopConfig(**stop))
-        curve, found = replay(dataset, vectors, out, strategies=picks, tell=say, **options, **loop)
+    options, resume = (
+        dict(query=QueryConfig(**query), stop=StopConfig(**stop)),
+        (out / 'runs').exists(),
+    )
+    with clock('loop'), Tracker(out, names, 'active', loop | query, resume) as tracker:
+        options |= dict(strategies=picks, tell=say, tracker=tracker)
+        curve, found = replay(dataset, vectors, out, **options, **loop)
+        for file in sorted(out.glob('*.png')):
+            tracker.image(file.stem, file)
     about = dict(
         seed=loop['seeds'][0],
         seeds=loop['seeds'],

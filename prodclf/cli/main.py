@@ -6,11 +6,12 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/09_main.ipynb #9ca4aee2
-import functools, sys
+import functools, shutil, sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
 
+import typer
 from prodclf.cli.options import (
     Data,
     EmbeddingsFolder,
@@ -20,12 +21,13 @@ from prodclf.cli.options import (
     MaxLength,
     PairedEncoder,
 )
-from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Workers
+from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Track, Workers
 from prodclf.cli.options import (
     account,
     app,
     both_views,
     category_options,
+    default_of,
     given,
     one_of,
     open_data,
@@ -33,7 +35,8 @@ from prodclf.cli.options import (
     option_name,
     quiet_libraries,
 )
-from .options import refuse, say, show_results, takes, takes_columns, write_metrics
+from .options import refuse, say, show_results, takes, takes_columns, tracker_names
+from .options import write_metrics
 
 # %% ../../nbs/cli/09_main.ipynb #1bf6f1f0
 def _report(out: Path, evaluation, results, classes, account, about):
@@ -228,12 +231,16 @@ def _choices(about: str, *names: str) -> tuple:
     return about, dict(callback=one_of(*names))
 
 
-_mode = 'frozen: encode once, train on the vectors; finetune: train everything; default: frozen, '
+_modes = 'frozen', 'finetune', 'lora'
+_mode = (
+    'frozen: encode once, train on the vectors; finetune: train everything; lora: train low-rank '
+    "corrections of the encoders; default: frozen, with 'tiny' finetune"
+)
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
 _training = dict(
-    mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
+    mode=(Optional[str], None, *_choices(_mode, *_modes)),
     fusion=(str, 'auto', _fusion),
     solver=(str, 'auto', *_choices(f'of linear members: {", ".join(_solvers)}', *_solvers)),
     epochs=(Optional[int], None, 'of networks', dict(min=1)),
@@ -245,6 +252,8 @@ _training = dict(
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
 )
+_settings = 'a JSON file with settings, such as best.json of prodclf search'
+_Config = Annotated[Optional[Path], option('--config', _settings, exists=True, dir_okay=False)]
 _encoding = dict(
     image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
 )
@@ -256,35 +265,95 @@ def _read_as(dataset) -> dict:
     names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
     return {k: options[k] for k in names if k in options}
 
-# %% ../../nbs/cli/09_main.ipynb #2f571d77
-@app.command()
-@takes_columns
-@takes('encoding', **_encoding)
-@takes('options', **_training)
-def train(
-    data: Data,
-    out: Out,
-    columns: dict,
-    options: dict,
-    encoding: dict,
-    text_encoder: TextEncoder = None,
-    image_encoder: ImageEncoder = None,
-    encoder: PairedEncoder = None,
-    embeddings: EmbeddingsFolder = None,
-    workers: Workers = None,
-):
-    """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
-    processes"""
-    quiet_libraries()
-    from prodclf.core import Clock
+# %% ../../nbs/cli/09_main.ipynb #e7bfeb12
+_precisions = ('fp32', 'bf16', 'fp16')
+_networks = dict(
+    precision=(Optional[str], None, *_choices('of networks; default: on a GPU bf16', *_precisions)),
+    accumulate=(Optional[int], None, 'of networks: batches per step', dict(min=1)),
+    patience=(
+        Optional[int],
+        None,
+        'of networks: stop after so many epochs without improvement',
+        dict(min=1),
+    ),
+    average=(bool, False, 'of networks: keep an average of the last weights'),
+    save_memory=(bool, False, 'of networks: compute activations twice instead of keeping them'),
+    compiled=(bool, False, 'of networks: torch.compile', dict(name='--compile')),
+)
+_every = 'of networks: seconds between two checkpoints; the same command goes on from them'
+_Every = Annotated[
+    Optional[float], option('--checkpoint-every', _every, 'models.resume.Checkpoint.every', min=0)
+]
 
-    clock = Clock()
-    named = both_views(encoder, text_encoder, image_encoder)
-    from prodclf.train.classifier import TrainConfig, train_classifier
+# %% ../../nbs/cli/09_main.ipynb #5d8bc6fc
+def _merged(more: dict, options: dict, encoding: dict, asked: dict) -> tuple:
+    "Join the settings of a file with what was asked for; names of the text and image encoder"
+    text, image = both_views(asked.pop('encoder'), **asked)
+    network = {k: v for k in _networks if (v := options.pop(k))}
+    views = more.pop('text', text), more.pop('image', image)
+    encoding |= {k: more.pop(k) for k in encoding if k in more}
+    options |= more
+    options['network'] = (options.get('network') or {}) | network or None
+    return views
 
-    with clock('reading'):
-        dataset = open_data(data, columns)
-    encoders, stored = _encoders_of(data, dataset, embeddings, *named)
+
+def _checkpoints(config, every: float, folder: Path):
+    "What makes the checkpoints of networks; None where none are trained, or by many processes"
+    from prodclf.models.distributed import world
+
+    several = world().size > 1
+    refuse(every is not None and config.mode == 'frozen', '--checkpoint-every', 'is for networks')
+    refuse(every is not None and several, '--checkpoint-every', 'is for one process')
+    if config.mode == 'frozen' or several:
+        return {}
+    from prodclf.models.resume import Checkpoint
+
+    def make(name, about):
+        how = dict(every=default_of('models.resume.Checkpoint.every') if every is None else every)
+        return Checkpoint(folder / f'{name}.pt', about=about, note=say, **how)
+
+    return dict(checkpoints=make)
+
+# %% ../../nbs/cli/09_main.ipynb #069097af
+def _settings_of(file: Path, context: typer.Context) -> dict:
+    "The settings of a JSON file; raises for what is none, and for one that is given twice"
+    import json
+    from prodclf.core import ProdclfError
+    from prodclf.train.classifier import TrainConfig, check_fields
+
+    try:
+        values = json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as e:
+        raise ProdclfError(f'{file} is no JSON ({e}). Remedy: write it anew') from None
+    if not isinstance(values, dict):
+        raise ProdclfError(f'{file} holds no settings. Remedy: an object such as {{"seed": 1}}')
+    values = check_fields(TrainConfig, values, str(file))
+    places = dict(text='asked_text', image='asked_image')
+    for name in values:
+        where = places.get(name) or f'{"encoding" if name in _encoding else "options"}_{name}'
+        source = context.get_parameter_source(where)
+        option = next((p.opts[0] for p in context.command.params if p.name == where), name)
+        why = f'{file} says {name}, too; leave it out in one of the two'
+        refuse(source is not None and source.name == 'COMMANDLINE', option, why)
+    return values
+
+# %% ../../nbs/cli/09_main.ipynb #8995aaf9
+def _track_results(tracker, training):
+    "What the trackers get at the end of a training"
+    from prodclf.evaluate.plots import plot_confusion
+    from prodclf.train.tracking import model_card
+
+    tracker.results(training.results)
+    tracker.text('card', model_card(training.predictor))
+    if tracker.others:
+        e, classes = training.evaluation, training.predictor.classes
+        tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
+
+# %% ../../nbs/cli/09_main.ipynb #b4a1ed55
+def _train_config(options: dict, encoding: dict, encoders: dict, stored):
+    "The configuration of a training; raises a usage error for what comes too late"
+    from prodclf.train.classifier import TrainConfig
+
     why = 'belongs to an encoder, and the embeddings are there already'
     for name, value in encoding.items():
         refuse(stored and value, option_name(name), why)
@@ -293,11 +362,50 @@ def train(
         options['epochs'] = None
     weights = encoding.pop('image_weights')
     encoding['image_weights'] = weights and str(weights)
-    config = TrainConfig(**given(**options, **encoding), **encoders)
-    used = dict(embeddings=stored, workers=workers)
-    training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
-    say(repr(training.rows))
-    _after_training(out, out, 'train', training, clock)
+    return TrainConfig(**given(**options, **encoding), **encoders)
+
+# %% ../../nbs/cli/09_main.ipynb #2f571d77
+@app.command()
+@takes_columns
+@takes('encoding', **_encoding)
+@takes('asked', text=(TextEncoder, None), image=(ImageEncoder, None), encoder=(PairedEncoder, None))
+@takes('options', **_training, **_networks)
+def train(
+    context: typer.Context,
+    data: Data,
+    out: Out,
+    columns: dict,
+    options: dict,
+    encoding: dict,
+    asked: dict,
+    embeddings: EmbeddingsFolder = None,
+    workers: Workers = None,
+    config: _Config = None,
+    track: Track = None,
+    checkpoint_every: _Every = None,
+):
+    "Train text, image and fused models, choose, measure, save; with torchrun, by all processes"
+    quiet_libraries()
+    from prodclf.core import Clock
+
+    clock = Clock()
+    from prodclf.train.classifier import train_classifier
+    from prodclf.train.tracking import Tracker
+
+    names, more = tracker_names(track), _settings_of(config, context) if config else {}
+    text, image = _merged(more, options, encoding, asked)
+    with clock('reading'):
+        dataset = open_data(data, columns)
+    encoders, stored = _encoders_of(data, dataset, embeddings, text, image)
+    config = _train_config(options, encoding, encoders, stored)
+    used = _checkpoints(config, checkpoint_every, out / 'checkpoints')
+    used |= dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
+    with Tracker(out, names, 'train', config.to_dict()) as tracker:
+        training = train_classifier(dataset, config, None, clock, tracker=tracker, **used)
+        say(repr(training.rows))
+        _after_training(out, out, 'train', training, clock)
+        _track_results(tracker, training)
+    shutil.rmtree(out / 'checkpoints', ignore_errors=True)
 
 # %% ../../nbs/cli/09_main.ipynb #ae022dcd
 @app.command()
@@ -310,7 +418,7 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     clock = Clock()
     from prodclf.evaluate.plots import plot_confusion, plot_reliability
     from prodclf.models.predictor import load_model
-    from prodclf.train.classifier import evaluate_model
+    from prodclf.models.evaluation import evaluate_model
 
     with clock('loading'):
         predictor = load_model(model)

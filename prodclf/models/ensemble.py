@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 'load_member', 'TrainingData', 'RecipePlan',
-           'plan_recipe', 'crossfit', 'fit_scalers', 'crossfit_heads', 'JoinedRows', 'crossfit_svm', 'crossfit_joint',
-           'Recipe', 'fit_recipe']
+           'plan_recipe', 'crossfit', 'RecipeConfig', 'fit_scalers', 'crossfit_heads', 'JoinedRows', 'crossfit_svm',
+           'crossfit_joint', 'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Thread
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
 from ..data.dataset import row_blocks, uniform
 from ..data.splits import group_kfold
-from ..evaluate.metrics import fit_temperature
+from ..evaluate.metrics import accuracy, fit_temperature, macro_f1
 from .blending import Choice, choose
 from .loader import EmbeddingLoader
 from .fusion import fusion_head
@@ -294,23 +295,50 @@ def crossfit(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # folds and judged rows
     text: str = 'folds',  # what the progress bar says
+    tell=None,  # called as tell('fold', **values) when a fold was judged
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
 
-    def one(fold):
-        rows, held = fold
+    def one(rows, held, number):
         member = fit(rows)
         held = plan.judged[np.isin(plan.judged, held)] if held is not None else np.zeros(0, int)
+        where = np.searchsorted(plan.judged, held)
         for some in row_blocks(len(held), 8192):
-            at = np.searchsorted(plan.judged, held[some])
-            out[at] = member.log_proba(data.inputs(held[some]))
+            out[where[some]] = member.log_proba(data.inputs(held[some]))
+        if tell and len(held):
+            tell('fold', fold=number, **_fold_figures(out[where], data.y[held]))
         return member
 
     jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    for fold in progress(jobs, len(jobs), text, 'fit'):
-        member = one(fold)  # one table of weights at a time
+    for number, fold in enumerate(progress(jobs, len(jobs), text, 'fit')):
+        member = one(*fold, number)  # one table of weights at a time
     return member, out
+
+
+def _fold_figures(log_proba, y) -> dict:
+    "How good a member is on the products of a fold that it can predict, and how many those are"
+    has = np.isfinite(log_proba[:, 0])
+    if not has.any():
+        return dict(products=0)
+    y, predicted = y[has], log_proba[has].argmax(1)
+    both = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
+    return dict(products=int(has.sum()), **both)
+
+# %% ../../nbs/models/14_ensemble.ipynb #7dda155c
+@dataclass
+class RecipeConfig:
+    "Penalties and sizes of the members of the frozen recipe"
+
+    l2: float = 0.1  # penalty of the logistic heads
+    weight: float = 3.0  # length of a view's rows under that penalty
+    text_components: int = 512  # leading components of the text vectors that the heads read
+    image_components: int = 256  # and of the image vectors
+    svm_c: float = 1.0  # inverse strength of the regularization of the linear SVM
+    joint_c: float = 1.0  # and of the joint SVM
+    joint_weight: float = 1.0  # length of a view's rows beside the TF-IDF rows
+    joint_text: int = 128  # leading components of the text vectors beside the TF-IDF rows
+    joint_image: int = 64  # and of the image vectors
 
 # %% ../../nbs/models/14_ensemble.ipynb #77158170
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}
@@ -380,26 +408,28 @@ def _fit_head(scaled: _Scaled, views, solver, l2, seed):
 
     return fit
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #a0b2e2f7
 def crossfit_heads(
     data: TrainingData,  # of the catalog
     plan: RecipePlan,  # folds, rows and solver
-    l2: float = 0.1,  # penalty of the logistic regression
-    weight: float = 3.0,  # length of a view's rows under it
     clock: Clock = None,  # notes the time of each head
     seed: int = 0,  # of components and batches
+    config: RecipeConfig = None,  # penalty and sizes
+    tell=None,  # called with each fold, see `crossfit`
 ) -> dict:  # name -> (HeadMember, (m, C) held-out log-probabilities)
     "Logistic heads over text, image, and both, as far as the catalog has them"
-    clock, found = clock or Clock(), {}
-    scalers = fit_scalers(data, plan.rows, dict(text=512, image=256), weight, seed)
+    clock, found, c = clock or Clock(), {}, config or RecipeConfig()
+    sizes = dict(text=c.text_components, image=c.image_components)
+    scalers = fit_scalers(data, plan.rows, sizes, c.weight, seed)
     for name, views in head_views.items():
         if not set(views) <= set(scalers):
             continue
         with clock(name):
             mine = {v: scalers[v] for v in views}
             scaled = _Scaled(data, mine, plan.rows if plan.solver == 'exact' else None)
-            fit = _fit_head(scaled, views, plan.solver, l2, seed)
-            found[name] = crossfit(fit, data, plan, f'logistic head: {name}')
+            fit = _fit_head(scaled, views, plan.solver, c.l2, seed)
+            told = tell and partial(tell, member=name)
+            found[name] = crossfit(fit, data, plan, f'logistic head: {name}', told)
     return found
 
 # %% ../../nbs/models/14_ensemble.ipynb #38e750df
@@ -452,37 +482,42 @@ def crossfit_svm(
     data: TrainingData,  # with words
     plan: RecipePlan,  # folds, rows and solver
     seed: int = 0,  # of the solver
+    config: RecipeConfig = None,  # its regularization
+    tell=None,  # called with each fold, see `crossfit`
 ) -> tuple:  # SparseMember, (m, C) held-out log-probabilities
     "A linear support vector machine on TF-IDF rows"
+    how = dict(C=(config or RecipeConfig()).svm_c, solver=plan.solver, seed=seed)
 
     def fit(rows):
-        model = fit_linear(data.words, data.y, rows, data.n_classes, solver=plan.solver, seed=seed)
-        return SparseMember(model)
+        return SparseMember(fit_linear(data.words, data.y, rows, data.n_classes, **how))
 
-    found = crossfit(fit, data, plan, 'linear SVM')
+    told = tell and partial(tell, member='linear_svm')
+    found = crossfit(fit, data, plan, 'linear SVM', told)
     return _calibrate(*found, data.y[plan.judged])
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #84e1f422
 def crossfit_joint(
     data: TrainingData,  # with words and vectors
     plan: RecipePlan,  # folds, rows and solver
-    n_components: dict = None,  # view -> components beside the TF-IDF rows; None: 128 and 64
     seed: int = 0,  # of components and solver
+    config: RecipeConfig = None,  # regularization and sizes
+    tell=None,  # called with each fold, see `crossfit`
 ) -> tuple:  # JointMember, (m, C) held-out log-probabilities
     "A linear support vector machine on TF-IDF rows and leading components of the vectors"
-    scalers = fit_scalers(data, plan.rows, n_components or dict(text=128, image=64), seed=seed)
+    c = config or RecipeConfig()
+    sizes = dict(text=c.joint_text, image=c.joint_image)
+    scalers = fit_scalers(data, plan.rows, sizes, c.joint_weight, seed)
     scaled = _Scaled(data, scalers, plan.rows if plan.solver == 'exact' else None)
     x, width, views = JoinedRows(data.words, scaled), data.words.shape[1], {v: v for v in scalers}
+    how = dict(C=c.joint_c, class_weight='balanced', solver=plan.solver, seed=seed)
 
     def fit(rows):
-        model = fit_linear(
-            x, data.y, rows, data.n_classes, class_weight='balanced', solver=plan.solver, seed=seed
-        )
+        model = fit_linear(x, data.y, rows, data.n_classes, **how)
         words, dense = model.weights[:width], model.weights[width:]
         head = HeadMember(linear_head(scalers, dense, model.bias), views)
         return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
-    found = crossfit(fit, data, plan, 'joint SVM')
+    found = crossfit(fit, data, plan, 'joint SVM', tell and partial(tell, member='joint_svm'))
     return _calibrate(*found, data.y[plan.judged])
 
 # %% ../../nbs/models/14_ensemble.ipynb #377310f1
@@ -500,15 +535,15 @@ class Recipe:
         return f'members: {", ".join(self.members)}\n{self.plan!r}\n{self.choice!r}'
 
 # %% ../../nbs/models/14_ensemble.ipynb #b06ca88b
-def _crossfit_svms(data, plan, clock, seed) -> dict:
+def _crossfit_svms(data, plan, clock, *how) -> dict:
     "The members that read TF-IDF rows: name -> (member, (m, C) held-out log-probabilities)"
     found = {}
     if data.words is not None:
         with clock('linear_svm'):
-            found['linear_svm'] = crossfit_svm(data, plan, seed)
+            found['linear_svm'] = crossfit_svm(data, plan, *how)
     if data.words is not None and data.vectors:
         with clock('joint_svm'):
-            found['joint_svm'] = crossfit_joint(data, plan, seed=seed)
+            found['joint_svm'] = crossfit_joint(data, plan, *how)
     return found
 
 
@@ -532,6 +567,8 @@ def fit_recipe(
     by: str = 'accuracy',  # what `choose` looks at
     clock: Clock = None,  # notes the time of each member
     seed: int = 0,  # of solvers and samples
+    config: RecipeConfig = None,  # penalties and sizes of the members
+    tell=None,  # called as tell('fold', member=…, fold=…, **figures), also from a thread
 ) -> Recipe:
     """Fit all members that the catalog allows, and choose; raises `ProdclfError` for one category
     only"""
@@ -540,15 +577,16 @@ def fit_recipe(
             'only one category has training products. Remedy: a classifier needs two'
         )
     clock, several = clock or Clock(), plan.solver == 'exact' and usable_cores() > 1
-    svms = _aside(_crossfit_svms, data, plan, clock, seed) if several else None
+    how = seed, config, tell
+    svms = _aside(_crossfit_svms, data, plan, clock, *how) if several else None
     threads = torch.get_num_threads()
     try:
         if svms:
             torch.set_num_threads(max(1, threads - 1))
-        heads = crossfit_heads(data, plan, clock=clock, seed=seed)
+        heads = crossfit_heads(data, plan, clock, *how)
     finally:
         torch.set_num_threads(threads)
-    svms = svms.result() if svms else _crossfit_svms(data, plan, clock, seed)
+    svms = svms.result() if svms else _crossfit_svms(data, plan, clock, *how)
     order = ['linear_svm', *head_views, 'joint_svm']
     found = {k: v for k in order for v in [(svms | heads).get(k)] if v}
     members, held_out = ({n: pair[i] for n, pair in found.items()} for i in (0, 1))

@@ -7,7 +7,6 @@ __all__ = ['LowRank', 'adapt', 'merge', 'lora', 'merge_lora']
 
 # %% ../../nbs/models/07_lora.ipynb #0661d0cf
 import math
-from functools import partial
 
 import torch
 from torch import nn

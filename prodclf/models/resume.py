@@ -77,9 +77,10 @@ class Checkpoint(Callback):
         file,  # to write; its folder is created when missing
         every: float = 300.0,  # seconds between two writings; 0: after every step
         about=None,  # what else a training depends on, for JSON; another: begin anew
+        note=None,  # told where a training goes on, such as `print`
     ):
         super().__init__()
-        self.file, self.every, self.about = Path(file), every, about
+        self.file, self.every, self.about, self.note = Path(file), every, about, note
         self.fits, self.state, self.mark, self.middle = 0, None, None, None
         self.fitting, self.resumed_at = False, ''  # in words: where this training went on
 
@@ -190,10 +191,10 @@ def before_fit(self: Checkpoint):
     self.learn.fit_seconds += state['seconds']
     self.learn.first_epoch, loader = epoch, self.dls.train
     loader.epoch, loader.given, loader.resumed = rows_epoch, given, True
-    self.resumed_at = f'fit {self.fits}, epoch {epoch + 1}, batch {given + 1}'
+    self.tell(f'fit {self.fits}, epoch {epoch + 1}, batch {given + 1}')
     _set_generators(state['generators'])
 
-
+# %% ../../nbs/models/11_resume.ipynb #e0bc64a3
 @patch
 def restore_callbacks(self: Checkpoint, state: dict):
     "Give the callbacks what they had carried along"
@@ -212,6 +213,14 @@ def before_train(self: Checkpoint):
 @patch
 def after_fit(self: Checkpoint):
     self.fitting = False
+
+
+@patch
+def tell(self: Checkpoint, where: str):
+    "Say where this training goes on"
+    self.resumed_at = where
+    if self.note:
+        self.note(f'{self.file.stem}: going on at {where}')
 
 # %% ../../nbs/models/11_resume.ipynb #e141931a
 @patch
@@ -235,5 +244,5 @@ def restore_ended(self: Checkpoint):
         return
     self.model.load_state_dict(self.state['model'])
     self.restore_callbacks(self.state)
-    self.learn.fit_seconds, self.resumed_at = self.state['seconds'], 'the end'
-    self.fitting = False
+    self.learn.fit_seconds, self.fitting = self.state['seconds'], False
+    self.tell('the end')

@@ -18,7 +18,8 @@ from ..data.tables import choose_columns
 from ..data.text import cell_text, clean_text, join_texts
 from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
-from .classifier import TrainConfig, TrainRows, evaluate_model, fit_classifier
+from ..models.evaluation import evaluate_model
+from .classifier import TrainConfig, TrainRows, fit_classifier
 
 # %% ../../nbs/train/03_estimator.ipynb #b2635cc8
 def _text_frame(values) -> pd.DataFrame:
