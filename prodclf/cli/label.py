@@ -290,7 +290,7 @@ def _to_label(data: Path, columns: dict):
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 @app.command('bench')
 def _bench(
-    name: Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare or load')],
+    name: Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare, load or gpu')],
     out: Out = Path('bench'),
     size: Annotated[
         str,
@@ -308,8 +308,10 @@ def _bench(
         ),
     ] = None,
 ):
-    "Measure prodclf beside other libraries, as ratios"
+    "Measure prodclf beside other libraries, as ratios, or what a GPU does with the networks"
     quiet_libraries()
+    if name == 'gpu':
+        return _bench_gpu(out, size, peer_python)
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
@@ -317,4 +319,14 @@ def _bench(
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))
+    say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
+
+# %% ../../nbs/cli/04_label.ipynb #7c2af740
+def _bench_gpu(out: Path, size: str, peer_python):
+    "Measure what this GPU does with the real networks, or any machine with tiny ones"
+    refuse(peer_python, '--peer-python', 'is for query, prepare and load')
+    from prodclf.bench.gpu import gpu_report
+
+    table = gpu_report(size, out=out, say=say)
+    print(table.to_string(index=False, na_rep='', float_format='{:.4g}'.format))
     say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')

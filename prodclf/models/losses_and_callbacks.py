@@ -345,6 +345,7 @@ class AverageWeights(Callback):
             return
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for k, v in live.items():
+            self.average[k] = self.average[k].to(v.device)  # a checkpoint is read on the CPU
             if v.is_floating_point():
                 self.average[k].lerp_(v, 1 - decay)
             else:
