@@ -88,9 +88,6 @@ def test_lora_of_a_folder(prodclf, clip, few, tmp_path):
 
 
 @pytest.mark.parametrize('words, why', [
-    (('--mode', 'frozen', '--save-memory'), 'save_memory'),
-    (('--mode', 'frozen', '--text-encoder', 'lsa', '--fusion', 'concat', '--precision', 'bf16'), "precision is for mode='finetune'"),
-    (('--mode', 'lora'), "'tiny' has learned nothing"),
     (('--mode', 'frozen', '--checkpoint-every', 3), 'is for networks'),
     (('--precision', 'fp8'), 'none of fp32, bf16, fp16'),
 ])
@@ -98,3 +95,12 @@ def test_an_option_of_networks_acts_or_is_refused(prodclf, tmp_path, words, why)
     done = prodclf('train', 'embedded', '--out', tmp_path/'out', *words, code=None)
     assert done.returncode in (1, 2) and why in ' '.join(done.stderr.split()), done.stderr
     assert not (tmp_path/'out'/'metrics.json').exists()
+
+
+def test_bench_gpu_wants_what_it_can_use(prodclf, tmp_path):
+    "The small form runs in its chapter; here: what does not apply is refused, and the full size wants a GPU"
+    import torch
+    assert '--peer-python' in prodclf('bench', 'gpu', '--peer-python', 'python', '--out', tmp_path/'b', code=2).stderr
+    if not torch.cuda.is_available():
+        assert '--size small' in prodclf('bench', 'gpu', '--size', 'full', '--out', tmp_path/'b', code=1).stderr
+    assert not (tmp_path/'b').exists()
