@@ -20,11 +20,13 @@ from prodclf.cli.options import (
     MaxLength,
     MinPerClass,
     Out,
+    PairedEncoder,
     Seed,
     TextEncoder,
     Workers,
     account,
     app,
+    both_views,
     default_of,
     given,
     one_of,
@@ -186,9 +188,10 @@ _encoding = dict(
 @takes_columns
 @takes('options', **_encoding)
 @takes('how', **_run)
-@takes('asked', text=(TextEncoder, None), image=(ImageEncoder, None))
+@takes('asked', text=(TextEncoder, None), image=(ImageEncoder, None), encoder=(PairedEncoder, None))
 def embed(data: Data, columns: dict, options: dict, how: dict, asked: dict, out: _Folder = None):
     "Encode a catalog once; goes on where it was stopped"
+    asked['text'], asked['image'] = both_views(asked.pop('encoder'), **asked)
     refuse(how['address'] and how['engine'] != 'ray', '--address', 'is for --engine ray')
     has_lsa = asked['text'] in (None, 'lsa', 'none')
     refuse(options['dim'] and not has_lsa, '--dim', "is for the encoder 'lsa'")

@@ -310,10 +310,12 @@ def _bench(
         ),
     ] = None,
 ):
-    "Measure prodclf beside other libraries, as ratios"
+    "Measure prodclf beside other libraries, as ratios, or what a GPU does with the networks"
     quiet_libraries()
     if name == 'serve':
         return _bench_serve(out, size, peer_python)
+    if name == 'gpu':
+        return _bench_gpu(out, size, peer_python)
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
@@ -330,4 +332,14 @@ def _bench_serve(out: Path, size: str, peer_python: Path):
 
     table = run_serve_bench(out, size, peer_python and str(peer_python))
     print(shown_serve(table).to_string(index=False))
+    say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
+
+# %% ../../nbs/cli/04_label.ipynb #7c2af740
+def _bench_gpu(out: Path, size: str, peer_python):
+    "Measure what this GPU does with the real networks, or any machine with tiny ones"
+    refuse(peer_python, '--peer-python', 'is for query, prepare and load')
+    from prodclf.bench.gpu import gpu_report
+
+    table = gpu_report(size, out=out, say=say)
+    print(table.to_string(index=False, na_rep='', float_format='{:.4g}'.format))
     say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')

@@ -6,7 +6,7 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/09_main.ipynb #9ca4aee2
-import functools, os, sys
+import functools, os, shutil, sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
@@ -19,12 +19,15 @@ from prodclf.cli.options import (
     ImageSize,
     ImageWeights,
     MaxLength,
+    PairedEncoder,
 )
 from .options import MinPerClass, Model, Out, Seed, TestSize, TextEncoder, Track, Workers
 from prodclf.cli.options import (
     account,
     app,
+    both_views,
     category_options,
+    default_of,
     given,
     one_of,
     open_data,
@@ -228,13 +231,17 @@ def _choices(about: str, *names: str) -> tuple:
     return about, dict(callback=one_of(*names))
 
 
-_mode = 'frozen: encode once, train on the vectors; finetune: train everything; default: frozen, '
+_modes = 'frozen', 'finetune', 'lora'
+_mode = (
+    'frozen: encode once, train on the vectors; finetune: train everything; lora: train low-rank '
+    "corrections of the encoders; default: frozen, with 'tiny' finetune"
+)
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
 _settings = 'a JSON file with settings, such as best.json of prodclf search'
 _training = dict(
-    mode=(Optional[str], None, *_choices(_mode + "with 'tiny' finetune", 'frozen', 'finetune')),
+    mode=(Optional[str], None, *_choices(_mode, *_modes)),
     fusion=(str, 'auto', _fusion),
     solver=(str, 'auto', *_choices(f'of linear members: {", ".join(_solvers)}', *_solvers)),
     epochs=(Optional[int], None, 'of networks', dict(min=1)),
@@ -248,8 +255,11 @@ _training = dict(
     track=(Track, None),
     config=(Optional[Path], None, _settings, dict(exists=True, dir_okay=False)),
 )
-_precisions = 'fp32', 'bf16', 'int8'
-_precision = 'in which frozen encoders run: fp32, bf16, or int8 by onnxruntime; default: fp32'
+_precisions = 'fp32', 'bf16', 'fp16', 'int8'
+_precision = (
+    'frozen encoders run in fp32 (default), bf16 or int8 by onnxruntime; networks are trained in '
+    'fp32, bf16 or fp16 (default: on a GPU bf16)'
+)
 _encoding = dict(
     image_weights=(ImageWeights, None),
     max_length=(MaxLength, None),
@@ -263,6 +273,53 @@ def _read_as(dataset) -> dict:
     options = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
     names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
     return {k: options[k] for k in names if k in options}
+
+# %% ../../nbs/cli/09_main.ipynb #e7bfeb12
+_networks = dict(
+    accumulate=(Optional[int], None, 'of networks: batches per step', dict(min=1)),
+    patience=(
+        Optional[int],
+        None,
+        'of networks: stop after so many epochs without improvement',
+        dict(min=1),
+    ),
+    average=(bool, False, 'of networks: keep an average of the last weights'),
+    save_memory=(bool, False, 'of networks: compute activations twice instead of keeping them'),
+    compiled=(bool, False, 'of networks: torch.compile', dict(name='--compile')),
+)
+_every = 'of networks: seconds between two checkpoints; the same command goes on from them'
+_Every = Annotated[
+    Optional[float], option('--checkpoint-every', _every, 'models.resume.Checkpoint.every', min=0)
+]
+
+# %% ../../nbs/cli/09_main.ipynb #5d8bc6fc
+def _merged(more: dict, options: dict, encoding: dict, asked: dict) -> tuple:
+    "Join the settings of a file with what was asked for; names of the text and image encoder"
+    text, image = both_views(asked.pop('encoder'), **asked)
+    network = {k: v for k in _networks if (v := options.pop(k))}
+    views = more.pop('text', text), more.pop('image', image)
+    encoding |= {k: more.pop(k) for k in encoding if k in more}
+    options |= more
+    options['network'] = (options.get('network') or {}) | network or None
+    return views
+
+
+def _checkpoints(config, every: float, folder: Path):
+    "What makes the checkpoints of networks; None where none are trained, or by many processes"
+    from prodclf.models.distributed import world
+
+    several = world().size > 1
+    refuse(every is not None and config.mode == 'frozen', '--checkpoint-every', 'is for networks')
+    refuse(every is not None and several, '--checkpoint-every', 'is for one process')
+    if config.mode == 'frozen' or several:
+        return {}
+    from prodclf.models.resume import Checkpoint
+
+    def make(name, about):
+        how = dict(every=default_of('models.resume.Checkpoint.every') if every is None else every)
+        return Checkpoint(folder / f'{name}.pt', about=about, note=say, **how)
+
+    return dict(checkpoints=make)
 
 # %% ../../nbs/cli/09_main.ipynb #069097af
 def _settings_of(file: Path, context: typer.Context) -> dict:
@@ -278,7 +335,7 @@ def _settings_of(file: Path, context: typer.Context) -> dict:
     if not isinstance(values, dict):
         raise ProdclfError(f'{file} holds no settings. Remedy: an object such as {{"seed": 1}}')
     values = check_fields(TrainConfig, values, str(file))
-    places = dict(text='text_encoder', image='image_encoder')
+    places = dict(text='asked_text', image='asked_image')
     for name in values:
         where = places.get(name) or f'{"encoding" if name in _encoding else "options"}_{name}'
         source = context.get_parameter_source(where)
@@ -300,10 +357,18 @@ def _track_results(tracker, training):
         tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
 
 # %% ../../nbs/cli/09_main.ipynb #ac678ee3
+def _place_precision(options: dict, encoding: dict, encoders: dict):
+    "One option for both: frozen encoders run in a precision, and networks are trained in one"
+    mode = options['mode'] or ('finetune' if 'tiny' in encoders.values() else 'frozen')
+    if mode != 'frozen' and (precision := encoding.pop('precision', None)):
+        options['network'] = (options.get('network') or {}) | dict(precision=precision)
+
+
 def _train_config(options: dict, encoding: dict, encoders: dict, stored):
     "The `TrainConfig` of a command; refuses what would change nothing"
     from prodclf.train.classifier import TrainConfig
 
+    _place_precision(options, encoding, encoders)
     why = 'belongs to an encoder, and the embeddings are there already'
     for name, value in encoding.items():
         refuse(stored and value, option_name(name), why)
@@ -318,7 +383,8 @@ def _train_config(options: dict, encoding: dict, encoders: dict, stored):
 @app.command()
 @takes_columns
 @takes('encoding', **_encoding)
-@takes('options', **_training)
+@takes('asked', text=(TextEncoder, None), image=(ImageEncoder, None), encoder=(PairedEncoder, None))
+@takes('options', **_training, **_networks)
 def train(
     context: typer.Context,
     data: Data,
@@ -326,13 +392,12 @@ def train(
     columns: dict,
     options: dict,
     encoding: dict,
-    text_encoder: TextEncoder = None,
-    image_encoder: ImageEncoder = None,
+    asked: dict,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
+    checkpoint_every: _Every = None,
 ):
-    """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
-    processes"""
+    "Train text, image and fused models, choose, measure, save; with torchrun, by all processes"
     quiet_libraries()
     from prodclf.core import Clock
 
@@ -342,19 +407,19 @@ def train(
 
     names, file = tracker_names(options.pop('track')), options.pop('config')
     more = _settings_of(file, context) if file else {}
-    text, image = more.pop('text', text_encoder), more.pop('image', image_encoder)
-    encoding |= {k: more.pop(k) for k in encoding if k in more}
-    options |= more
+    text, image = _merged(more, options, encoding, asked)
     with clock('reading'):
         dataset = open_data(data, columns)
     encoders, stored = _encoders_of(data, dataset, embeddings, text, image)
     config = _train_config(options, encoding, encoders, stored)
-    used = dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
+    used = _checkpoints(config, checkpoint_every, out / 'checkpoints')
+    used |= dict(columns=_read_as(dataset), embeddings=stored, workers=workers)
     with Tracker(out, names, 'train', config.to_dict()) as tracker:
         training = train_classifier(dataset, config, None, clock, tracker=tracker, **used)
         say(repr(training.rows))
         _after_training(out, out, 'train', training, clock)
         _track_results(tracker, training)
+    shutil.rmtree(out / 'checkpoints', ignore_errors=True)
 
 # %% ../../nbs/cli/09_main.ipynb #ae022dcd
 @app.command()

@@ -135,6 +135,7 @@ _tokenizer_files = (
 def check_model_folder(
     folder,  # a Hugging Face model folder
     weights: bool = True,  # whether weights are needed
+    tokens: bool = True,  # whether a tokenizer is
 ) -> list:  # the weight files
     """Raise `ProdclfError` that names the file that is missing, or that is refused because loading
     it could run code"""
@@ -143,7 +144,7 @@ def check_model_folder(
     read_settings(folder / 'config.json', remedy=whole)
     if not weights:
         return []
-    if not any((folder / f).exists() for f in _tokenizer_files):
+    if tokens and not any((folder / f).exists() for f in _tokenizer_files):
         raise ProdclfError(f'{folder / "tokenizer.json"} is missing. Remedy: {whole}')
     index = folder / 'model.safetensors.index.json'
     files = (
@@ -175,6 +176,8 @@ _hub_files = [
     'special_tokens_map.json',
     'model*.safetensors*',
     '1_Pooling/config.json',
+    'preprocessor_config.json',
+    'processor_config.json',
 ]
 
 # %% ../../nbs/encoders/01_weights.ipynb #3abc0fb9

@@ -26,9 +26,10 @@ from ..data.dataset import ProductDataset
 from ..data.images import load_image
 from ..encoders.preparation import prepare_image
 from ..encoders.registry import make_encoders
-from ..encoders.image import ImageEncoder, image_augmentations
+from ..encoders.image import ImageEncoder
 from ..encoders.text import TextEncoder
 from ..encoders.tokenize import length_batches
+from .augmentation import image_augmentations
 from .loader import Buffer, OrderedLoader, RowOrder
 
 # %% ../../nbs/models/03_dataloaders.ipynb #dc30ceac

@@ -37,6 +37,12 @@ class NetworkConfig:
     label_smoothing: float = None  # share of the truth that is spread over all categories
     modality_dropout: float = None  # probability of hiding a view of a product in training
     head: dict = None  # options of the fusion head, such as hidden and dropout
+    precision: str = None  # finetune, lora: 'fp32', 'bf16', 'fp16'; on a GPU 16 bits, else 32
+    accumulate: int = None  # batches per step of the optimizer
+    patience: int = None  # stop after so many epochs without improvement
+    average: bool = None  # validate and end with an average of the weights
+    save_memory: bool = None  # finetune, lora: compute activations twice instead of keeping them
+    compiled: bool = None  # finetune, lora: compile the networks
 
 
 def check_fields(
@@ -56,7 +62,7 @@ def check_fields(
 class TrainConfig:
     "How to train; every field is an option of `prodclf train`, the last two by `--config`"
 
-    # 'frozen' or 'finetune'; None: 'finetune' where an encoder is 'tiny', else 'frozen'
+    # 'frozen', 'finetune' or 'lora'; None: 'finetune' where an encoder is 'tiny', else 'frozen'
     mode: str = None
     text: object = 'distilbert-base-uncased'  # name, folder or object of an encoder; None: no text
     image: object = 'resnet50'  # name, folder or object of an encoder; None: no images
@@ -81,7 +87,7 @@ class TrainConfig:
         if self.mode is None:
             self.mode = 'finetune' if 'tiny' in (self.text, self.image) else 'frozen'
         for name, choices in dict(
-            mode=('frozen', 'finetune'),
+            mode=('frozen', 'finetune', 'lora'),
             solver=('auto', 'exact', 'streamed'),
             precision=('fp32', 'bf16', 'int8'),
             loss=(None, 'ce', 'balanced', 'logit_adjusted'),
@@ -102,11 +108,12 @@ def _refuse_idle(self: TrainConfig):
     for name, cls in dict(recipe=RecipeConfig, network=NetworkConfig).items():
         check_fields(cls, getattr(self, name), name)
     networks_alone = self.fusion not in ('auto', 'blend')
-    networks = self.mode == 'finetune' or networks_alone
+    networks = self.mode != 'frozen' or networks_alone
     for name in ('epochs', 'batch_size', 'loss', 'network'):
-        if getattr(self, name) is not None and not networks:
+        if getattr(self, name) and not networks:
+            shown = ', '.join(self.network) if name == 'network' else name
             raise ProdclfError(
-                f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
+                f"{shown} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
                 "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
             )
     frozen = self.mode == 'frozen' or not ('tiny' in (self.text, self.image) or networks_alone)
@@ -115,11 +122,13 @@ def _refuse_idle(self: TrainConfig):
             f"precision={self.precision!r} is for frozen encoders, and there are none. Remedy: "
             "mode='frozen'"
         )
-    for name in ('lr_mult', 'freeze_epochs'):
+    for name in ('lr_mult', 'freeze_epochs', 'precision', 'save_memory', 'compiled'):
         if self.mode == 'frozen' and name in (self.network or {}):
             raise ProdclfError(f"{name} is for mode='finetune'. Remedy: leave it out")
-    if self.recipe and self.mode == 'finetune':
+    if self.recipe and self.mode != 'frozen':
         raise ProdclfError("recipe is for mode='frozen'. Remedy: leave it out")
+    if self.mode == 'lora' and 'tiny' in (self.text, self.image):
+        raise ProdclfError("'tiny' has learned nothing to adapt. Remedy: mode='finetune'")
     if self.skip_single and self.mode == 'frozen':
         raise ProdclfError(
             "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: leave "
@@ -338,11 +347,13 @@ def train_network(
     config: TrainConfig,  # how
     encoders: dict,  # view -> encoder; the network learns with copies
     fusion: str,  # a fusion head, or one of the views alone
-    cbs=(),  # more callbacks
+    cbs=(),  # more callbacks; one with `finish` is told when all is done
+    workers: int = None,  # threads that make batches
 ):  # `ProductLearner`, trained
     "One network, with its best epoch on the watched rows"
     from prodclf.models.dataloaders import product_dataloaders
     from prodclf.models.learner import product_learner
+    from prodclf.models.lora import lora, merge_lora
 
     mine = {
         v: copy.deepcopy(e) for v, e in encoders.items() if fusion not in encoders or fusion == v
@@ -353,6 +364,7 @@ def train_network(
         bs=config.batch_size or 64,
         vocab=rows.classes,
         seed=config.seed,
+        num_workers=workers,
         **{v: mine.get(v) for v in ('text', 'image')},
     )
     more = check_fields(NetworkConfig, config.network, 'network')
@@ -361,11 +373,16 @@ def train_network(
         more.pop('head', None)  # its options are those of the joint network
     more |= dict(loss=config.loss or 'ce', seed=config.seed, cbs=cbs)
     learner = product_learner(dls, fusion=fusion, **more)
+    if config.mode == 'lora':
+        lora(learner, seed=config.seed)
     learner.fine_tune(config.epochs, *pace)
-    return learner
+    for cb in cbs:
+        if hasattr(type(cb), 'finish'):
+            cb.finish()
+    return merge_lora(learner) if config.mode == 'lora' else learner
 
 # %% ../../nbs/train/02_classifier.ipynb #b5995168
-def _train_networks(rows, watched, config, encoders, clock, tracker):
+def _train_networks(rows, watched, config, encoders, clock, tracker, checkpoints, workers):
     "Text alone, image alone, both: name of the joint network, members, their encoders, curves"
     network = config.fusion if config.fusion not in ('auto', 'blend') else 'gated'
     single = [] if config.skip_single else [*encoders]
@@ -375,7 +392,9 @@ def _train_networks(rows, watched, config, encoders, clock, tracker):
         shown = 'fused' if name == network else name
         with clock(name):
             cbs = _watch(tracker, shown)
-            learner = train_network(rows, watched, config, encoders, name, cbs)
+            if checkpoints:
+                cbs.append(checkpoints(name, config.to_dict()))
+            learner = train_network(rows, watched, config, encoders, name, cbs, workers)
         model = learner.model.cpu().eval()
         curves[shown] = learner.curves()
         if name in encoders:
@@ -459,14 +478,14 @@ def fresh_encoders(
     return make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options)
 
 # %% ../../nbs/train/02_classifier.ipynb #09054452
-def _train_finetuned(rows, config, clock, tracker=None, **options):
+def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **options):
     "Networks, and members beside them"
     from prodclf.models.distributed import alone
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
-    how = rows, watched, config, encoders, clock, tracker
+    how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)
     alone()
     networks, asked = [*members], config.fusion not in ('auto', 'blend')
@@ -552,7 +571,9 @@ def train_classifier(
     clock: Clock = None,  # notes the time of each step
     columns: dict = None,  # how the table was read, for the artifact
     tracker=None,  # told of folds, batches and epochs, such as `Tracker`
-    **options,  # embeddings that are there; or of `embed`: out, workers, device …
+    # embeddings that are there; or of `embed`: out, workers, device …; `checkpoints`, a function
+    # (name of a network, what it depends on) -> `Checkpoint`
+    **options,
 ) -> Training:
     """Train, choose and measure; raises `ProdclfError` for fewer than two categories or an empty
     part"""
