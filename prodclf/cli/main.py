@@ -255,6 +255,8 @@ _training = dict(
     track=(Track, None),
     config=(Optional[Path], None, _settings, dict(exists=True, dir_okay=False)),
 )
+
+# %% ../../nbs/cli/09_main.ipynb #86e8353a
 _precisions = 'fp32', 'bf16', 'fp16', 'int8'
 _precision = (
     'frozen encoders run in fp32 (default), bf16 or int8 by onnxruntime; networks are trained in '
