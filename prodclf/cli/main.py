@@ -6,7 +6,7 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/09_main.ipynb #9ca4aee2
-import functools, sys
+import functools, os, sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
@@ -227,6 +227,7 @@ def _choices(about: str, *names: str) -> tuple:
 
 
 _mode = 'frozen: encode once, train on the vectors; finetune: train everything; default: frozen, '
+_framework = 'finetune: what trains the networks, pytorch or tensorflow'
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
@@ -238,6 +239,7 @@ _training = dict(
     batch_size=(Optional[int], None, 'of networks', dict(min=2)),
     loss=(Optional[str], None, *_choices(f'of networks: {", ".join(_losses)}', *_losses)),
     skip_single=(bool, False, 'finetune: no text-only and image-only networks'),
+    framework=(str, 'pytorch', *_choices(_framework, 'pytorch', 'tensorflow')),
     min_count=(MinPerClass, 10),
     test_size=(TestSize, 0.2),
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
@@ -254,6 +256,23 @@ def _read_as(dataset) -> dict:
     names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
     return {k: options[k] for k in names if k in options}
 
+# %% ../../nbs/cli/09_main.ipynb #ffb029e8
+_python = 'interpreter that has TensorFlow; default: $PRODCLF_TENSORFLOW_PYTHON, else this one'
+_TensorflowPython = Annotated[
+    Optional[Path], option('--tensorflow-python', _python, exists=True, dir_okay=False)
+]
+
+
+def _use_tensorflow(python, framework: str):
+    "Find the interpreter that has TensorFlow, before anything takes time"
+    refuse(
+        python and framework == 'pytorch', '--tensorflow-python', 'is for --framework tensorflow'
+    )
+    if framework == 'tensorflow':
+        from prodclf.train.tensorflow_learner import tensorflow_python
+
+        os.environ['PRODCLF_TENSORFLOW_PYTHON'] = tensorflow_python(python)
+
 # %% ../../nbs/cli/09_main.ipynb #2f571d77
 @app.command()
 @takes_columns
@@ -269,6 +288,7 @@ def train(
     image_encoder: ImageEncoder = None,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
+    tensorflow_python: _TensorflowPython = None,
 ):
     """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
     processes"""
@@ -291,6 +311,7 @@ def train(
     encoding['image_weights'] = weights and str(weights)
     config = TrainConfig(**given(**options, **encoding), **encoders)
     used = dict(embeddings=stored, workers=workers)
+    _use_tensorflow(tensorflow_python, config.framework)
     training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
     say(repr(training.rows))
     _after_training(out, out, 'train', training, clock)

@@ -9,6 +9,7 @@ __all__ = ['TrainConfig', 'TrainRows', 'Evaluation', 'latency', 'evaluate_model'
 # %% ../../nbs/train/02_classifier.ipynb #70d005f7
 import copy, time
 from dataclasses import asdict, dataclass, field, fields
+from importlib import import_module
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -40,6 +41,7 @@ class TrainConfig:
     batch_size: int = None  # of networks; default 64, for heads on frozen vectors 256
     loss: str = None  # of networks: 'ce' (default), 'balanced' or 'logit_adjusted'
     skip_single: bool = False  # finetune: no text-only and image-only networks
+    framework: str = 'pytorch'  # finetune: what trains the networks, 'pytorch' or 'tensorflow'
     max_length: int = None  # tokens of a text that a network reads; default: 64
     image_size: int = None  # pixels of an image's side; default: what the encoder was trained with
     precision: str = 'fp32'  # in which frozen encoders run: 'fp32' or 'bf16'
@@ -55,6 +57,7 @@ class TrainConfig:
             mode=('frozen', 'finetune'),
             solver=('auto', 'exact', 'streamed'),
             loss=(None, 'ce', 'balanced', 'logit_adjusted'),
+            framework=('pytorch', 'tensorflow'),
         ).items():
             if getattr(self, name) not in choices:
                 known = ', '.join(str(c) for c in choices if c)
@@ -76,11 +79,15 @@ def _refuse_idle(self: TrainConfig):
                 f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
                 "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
             )
+    if self.framework != 'pytorch' and self.mode == 'frozen':
+        raise ProdclfError(
+            f"framework={self.framework!r} is for mode='finetune', which trains networks. Remedy: "
+            "mode='finetune'"
+        )
     if self.skip_single and self.mode == 'frozen':
         raise ProdclfError(
-            "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
-            "leave "
-            'it out'
+            "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: leave "
+            "it out"
         )
 
 
@@ -394,7 +401,12 @@ def _train_network(rows, watched, config, encoders, fusion):
         **{v: mine.get(v) for v in ('text', 'image')},
     )
     learner = product_learner(dls, fusion=fusion, loss=config.loss or 'ce', seed=config.seed)
-    learner.fine_tune(config.epochs)
+    if config.framework == 'pytorch':
+        learner.fine_tune(config.epochs)
+    else:
+        import_module('prodclf.train.tensorflow_learner').fine_tune_tensorflow(
+            learner, config.epochs
+        )
     return learner
 
 

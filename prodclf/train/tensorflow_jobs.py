@@ -48,7 +48,7 @@ class JobRows:
         ids[mask] = self.arrays['ids'][(start[:, None] + at)[mask]]
         return found | dict(ids=ids, mask=mask.astype(np.int32))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #f2794b97
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #3fe3113c
 def moved(
     images,  # B,S,S,3 in 0..1
     maps,  # B,2,3 affine maps as `affine_grid` takes them
@@ -62,7 +62,7 @@ def moved(
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=flat,
-        output_shape=tf.shape(images)[1:3],
+        output_shape=[int(side)] * 2,
         fill_value=1.0,
         interpolation='BILINEAR',
         fill_mode='CONSTANT',
@@ -87,7 +87,7 @@ def draw_maps(
         [tf.stack(first, 1), tf.stack([mirror * sx * tf.sin(a), sy * tf.cos(a), ty], 1)], 1
     )
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #64f14c45
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #95b077f2
 def lit(
     images,  # B,S,S,3 in 0..1
     uniform,  # function (low, high) -> (B,) uniform numbers
@@ -133,7 +133,7 @@ def vary(
     def uniform(low, high):
         return generator.uniform((n,), low, high)
 
-    images = moved(images, draw_maps(uniform, strength, flip))
+    images = tf.ensure_shape(moved(images, draw_maps(uniform, strength, flip)), pixels.shape)
     return erased(lit(images, uniform, strength), uniform, strength)
 
 # %% ../../nbs/train/09_tensorflow_jobs.ipynb #d3c03eaf
@@ -195,7 +195,7 @@ class AdamW:
                 s.assign(beta2 * s + (1 - beta2) * tf.square(d))
                 v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + eps))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #f7182f71
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #0db0773d
 def _open(name, value):
     "The shape of a batch's array with its number of rows left open, and its length"
     rest = (None,) * (value.ndim - 1) if name in ('ids', 'mask') else value.shape[1:]
@@ -208,7 +208,7 @@ def _signature(batch, given):
         *(tf.TensorSpec(g.shape, g.dtype) for g in given),
     ]
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #fbbf1e6d
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #22ac22a5
 class Session:
     "A network with its data and its steps, as a job describes them"
 
@@ -336,7 +336,7 @@ def _step(self, rows, active, lr, beta) -> float:
 
 Session.step = _step
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #fa744183
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #482f9995
 def _judge(self, plan) -> dict:
     "Loss, accuracy and predictions on the rows that are watched"
     y, loss, predicted = self.rows.arrays['y'][plan['watch']], 0.0, []
@@ -354,7 +354,7 @@ def _keep(self, plan):
     "A copy of all that training changes"
     return [v.numpy() for v in self.network.variables]
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #aba498a8
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #75b43061
 def _fit(self, plan) -> tuple:  # list of dicts, (E, n) predictions
     "Train by a plan; a row for each epoch"
     found, predictions, best, kept, smooth = [], [], -1.0, None, 0.0
@@ -369,7 +369,8 @@ def _fit(self, plan) -> tuple:  # list of dicts, (E, n) predictions
         if judged['accuracy'] >= best:
             best, kept = judged['accuracy'], _keep(self, plan)
         seconds, start = time.perf_counter() - start, time.perf_counter()
-        found.append(dict(train_loss=smooth / (1 - 0.98**n), **judged, seconds=seconds))
+        done = dict(seconds=seconds, end=time.time())
+        found.append(dict(train_loss=smooth / (1 - 0.98**n), **judged, **done))
         print(f'epoch {len(found)}', flush=True)
     for v, value in zip(self.network.variables, kept, strict=True):
         v.assign(value)
