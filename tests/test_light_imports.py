@@ -22,7 +22,14 @@ with_torch = {
         'losses_and_callbacks',
         'predictor',
     ],
-    'train': ['classifier', 'estimator'],
+    'train': [
+        'classifier',
+        'estimator',
+        'tensorflow',
+        'tensorflow_network',
+        'tensorflow_jobs',
+        'tensorflow_learner',
+    ],
     'active': ['feature_space', 'labeling', 'loop'],
     'bench': ['throughput'],
 }

@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['frameworks_task', 'code_lines', 'bench_frameworks', 'frameworks_shown']
 
-# %% ../../nbs/bench/09_frameworks.ipynb #569f3616
+# %% ../../nbs/bench/09_frameworks.ipynb #5742220d
 import inspect, io, json, pickle, statistics, subprocess, sys, tempfile, time, tokenize
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from .frame import machine, _run_watched
+from .frame import _peak_kilobytes, _run_watched, machine
 from ..core import Clock, ProdclfError, progress, write_json
 from ..evaluate.metrics import accuracy, macro_f1, t_interval
 
@@ -37,7 +37,7 @@ def frameworks_task(
     learn.schedule |= dict(epochs=epochs) if epochs else {}
     return learn, test, rows.codes[rows.test]
 
-# %% ../../nbs/bench/09_frameworks.ipynb #20298b00
+# %% ../../nbs/bench/09_frameworks.ipynb #c064757f
 def _seconds(f, calls: int) -> float:
     "The median of some calls after the first"
     found = []
@@ -65,7 +65,7 @@ def _artifact_mb(state: dict) -> float:
     "Size of the weights on disk"
     return sum(np.asarray(v).nbytes for v in state.values()) / 1e6
 
-# %% ../../nbs/bench/09_frameworks.ipynb #dfd37083
+# %% ../../nbs/bench/09_frameworks.ipynb #851e2cf5
 def _run_torch(launched: float, compiled: bool, **task) -> dict:
     "PyTorch, eager or compiled: figures and logits"
     import torch
@@ -93,16 +93,17 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
 
     @torch.inference_mode()
     def predict(at):
-        return model.eval()(rows.read(np.asarray(at))).numpy()
+        x = rows.read(np.asarray(at))
+        return model.eval()(type(x)(*(t.to(learn.device) for t in x))).cpu().numpy()
 
     size = min(64, len(test))
     timed = [_seconds(lambda n=n: predict(range(n)), calls) for n, calls in ((size, 10), (1, 20))]
     logits = np.concatenate([predict([i]) for i in range(len(test))])
     figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed, size)
-    mb = _artifact_mb({k: v.numpy() for k, v in model.state_dict().items()})
+    mb = _artifact_mb({k: v.cpu().numpy() for k, v in model.state_dict().items()})
     return figures | dict(logits=logits.tolist(), y=y.tolist(), first=first, artifact_mb=mb)
 
-# %% ../../nbs/bench/09_frameworks.ipynb #5c0930f4
+# %% ../../nbs/bench/09_frameworks.ipynb #c7f46c36
 def _run_tensorflow(python, xla: bool, **task) -> dict:
     "TensorFlow, as a graph or with XLA: figures and logits"
     from prodclf.encoders.weights import weights_digest
@@ -137,7 +138,7 @@ def _run_tensorflow(python, xla: bool, **task) -> dict:
     figures |= dict(first=first, artifact_mb=mb, megabytes=report['megabytes'])
     return figures | dict(logits=logits.tolist(), y=y.tolist())
 
-# %% ../../nbs/bench/09_frameworks.ipynb #4e9ba8e4
+# %% ../../nbs/bench/09_frameworks.ipynb #a3c7fbd2
 def _linear_pipeline():
     "TF-IDF and a linear support vector machine"
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -167,7 +168,7 @@ def _run_sklearn(launched: float, **task) -> dict:
     mb = len(pickle.dumps(model)) / 1e6
     return figures | dict(logits=logits.tolist(), y=y.tolist(), artifact_mb=mb)
 
-# %% ../../nbs/bench/09_frameworks.ipynb #108102cf
+# %% ../../nbs/bench/09_frameworks.ipynb #73edea56
 _contestants = {  # name -> (function, options)
     'scikit-learn': ('_run_sklearn', {}),
     'PyTorch, eager': ('_run_torch', dict(compiled=False)),
@@ -180,7 +181,8 @@ _contestants = {  # name -> (function, options)
 def _main():
     "What a contestant's process runs: options from standard input, figures into a file"
     spec = json.loads(sys.stdin.read())
-    write_json(spec['out'], globals()[spec['function']](**spec['options']))
+    figures = globals()[spec['function']](**spec['options'])
+    write_json(spec['out'], dict(megabytes=_peak_kilobytes() * 1024 / 1e6) | figures)
 
 
 def _measure_one(name: str, python, limit: float, **task) -> dict:
@@ -192,7 +194,7 @@ def _measure_one(name: str, python, limit: float, **task) -> dict:
         given = json.dumps(dict(function=function, options=options | own | task, out=str(out)))
         program = 'from prodclf.bench.frameworks import _main; _main()'
         try:
-            _, words, peak = _run_watched(sys.executable, program, given, limit)
+            _, words, _ = _run_watched(sys.executable, program, given, limit)
         except subprocess.TimeoutExpired:
             return dict(name=name, failed=f'not done after {limit:.0f} s')
         if not out.exists():
@@ -201,9 +203,9 @@ def _measure_one(name: str, python, limit: float, **task) -> dict:
     y, logits = np.array(found.pop('y')), np.array(found.pop('logits'))
     predicted = logits.argmax(1)
     scores = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
-    return dict(name=name, megabytes=peak, **scores) | found
+    return dict(name=name, **scores) | found
 
-# %% ../../nbs/bench/09_frameworks.ipynb #4b2ce09d
+# %% ../../nbs/bench/09_frameworks.ipynb #2cf98f04
 def code_lines(
     *objects,  # modules or functions
 ) -> int:
@@ -247,7 +249,7 @@ def _lines_of(name: str) -> int:
     }[name[:2]]
     return code_lines(*(import_module(f'prodclf.{m}') if isinstance(m, str) else m for m in own))
 
-# %% ../../nbs/bench/09_frameworks.ipynb #2e8a91d9
+# %% ../../nbs/bench/09_frameworks.ipynb #55b2ccbb
 def bench_frameworks(
     out=None,  # folder for `metrics.json` and `table.md`; None: neither
     size: str = 'small',  # 'small': 300 products, 2 epochs, 1 seed; 'full': 1,000, all, 3 seeds
@@ -293,7 +295,7 @@ def _check_same_start(runs: list):
                 'figures mean nothing'
             )
 
-# %% ../../nbs/bench/09_frameworks.ipynb #2fab3909
+# %% ../../nbs/bench/09_frameworks.ipynb #b941f3a3
 _speeds = ('train_per_second', 'predict_per_second', 'ms_per_product', 'start_seconds')
 
 
@@ -328,7 +330,7 @@ def _span(row, key, ends) -> str:
     low, high = (row[e] for e in ends)
     return f'{row[key]:.3f}' + ('' if pd.isna(low) else f' ({low:.3f} to {high:.3f})')
 
-# %% ../../nbs/bench/09_frameworks.ipynb #113795f4
+# %% ../../nbs/bench/09_frameworks.ipynb #823c3f27
 def frameworks_shown(
     table: pd.DataFrame,  # from `bench_frameworks`
 ) -> pd.DataFrame:

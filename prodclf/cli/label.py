@@ -273,7 +273,9 @@ def _to_label(data: Path, columns: dict):
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 @app.command('bench')
 def _bench(
-    name: Annotated[str, typer.Argument(metavar='NAME', help='which: query, prepare or load')],
+    name: Annotated[
+        str, typer.Argument(metavar='NAME', help='which: query, prepare, load or frameworks')
+    ],
     out: Out = Path('bench'),
     size: Annotated[
         str,
@@ -296,6 +298,12 @@ def _bench(
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
+    if name == 'frameworks':
+        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
+
+        print(frameworks_shown(bench_frameworks(out, size, peer_python)).to_string(index=False))
+        say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
+        return
     for chapter in ('query', 'prepare', 'load'):
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)

@@ -21,7 +21,7 @@ from ..evaluate.metrics import macro_f1
 from .tensorflow import text_activations, text_layouts
 from .tensorflow_network import image_networks
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #101643c5
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #7ea34259
 _make = 'python -m venv tf; tf/bin/pip install tensorflow keras safetensors'
 _child = ('tensorflow', 'keras', 'numpy', 'safetensors')
 
@@ -69,7 +69,7 @@ def tensorflow_python(
         raise ProdclfError(f'{python} has no {", ".join(lacks)}. Remedy: {_make}')
     return python
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #11b890cf
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #4d9003b8
 def _refused(what: str, remedy: str):
     raise ProdclfError(f'{what} has no twin in TensorFlow. Remedy: {remedy}')
 
@@ -185,7 +185,7 @@ def write_job_products(
         np.save(folder / 'ids.npy', np.concatenate(ids).astype(np.int32))
         np.save(folder / 'offsets.npy', np.cumsum(lengths))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #106239bd
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #ea48f755
 def _write_vectors(folder, *loaders):
     "Write the vectors of loaders as arrays; raises `ProdclfError` where the disk has no room"
     folder, first = Path(folder), loaders[0]
@@ -210,7 +210,7 @@ def _write_rows(folder, learner):
             folder, learner.dls.reader, learner.dls.train.y, list(learner.model.head.dims)
         )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #7c42dbb1
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #1a465011
 def schedule_phases(
     learner,  # a `ProductLearner`
     epochs: int = None,  # of the main phase; None: as its schedule says
@@ -298,7 +298,7 @@ def write_job(
     write_json(Path(folder) / 'job.json', job | dict(xla=xla, threads=threads, seed=seed))
     save_file(_weights(model, 'head.' if vectors else None), Path(folder) / 'weights.safetensors')
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #b83c936d
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #195a9ef0
 _program = '''
 import importlib.util as u, sys
 spec = u.spec_from_file_location('prodclf', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]])
@@ -357,7 +357,7 @@ def take_result(
         )
     model.load_state_dict(found, strict=False)
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #ed3e8873
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #9721ea85
 _known = (
     'TrainEvalCallback Recorder CastToTensor ProgressCallback Seeded History KeepBest GradientClip'
 )
@@ -393,7 +393,7 @@ def learner_options(
     options = dict(loss=learner.loss_func, wd=learner.schedule['wd'], vectors=learner.frozen)
     return options | dict(augment=_variation(learner.dls.train), seed=seed, **_callbacks(learner))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #2d10b0b9
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #45486a8d
 def fine_tune_tensorflow(
     learner,  # a `ProductLearner`; its network is changed in place
     epochs: int = None,  # of the main phase; None: as its schedule says
