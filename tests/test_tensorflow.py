@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
@@ -24,7 +25,7 @@ from prodclf.models.fusion import fusion_head
 from prodclf.models.learner import ProductClassifier, parameter_groups, product_learner, train_head
 from prodclf.models.losses_and_callbacks import product_loss
 from prodclf.models.predictor import load_model
-from prodclf.sample.shop import sample_catalog
+from prodclf.sample.shop import sample_catalog, write_sample
 from prodclf.train import tensorflow_learner as twin
 
 try:
@@ -216,3 +217,35 @@ def test_same_curve():
     assert np.allclose(a.train_loss, b.train_loss, rtol=0.01), (a, b)
     assert np.allclose(a.valid_loss, b.valid_loss, rtol=0.05), (a, b)
     assert theirs.model.text.learned and theirs.fit_seconds > 0
+
+
+def test_refusals(prodclf, tmp_path):
+    "Without TensorFlow the command says at once how to come by it; options that do nothing are refused"
+    products = tmp_path / 'products.csv'
+    products.write_text('title,category\na,b\n')
+    out = ('--out', tmp_path / 'model')
+    bare = dict(PRODCLF_TENSORFLOW_PYTHON=str(tmp_path / 'none'))
+    done = prodclf('train', products, '--framework', 'tensorflow', *out, code=1, **bare)
+    assert 'none cannot be started' in done.stderr
+    done = prodclf('train', products, '--tensorflow-python', products, *out, code=2)
+    assert '--framework tensorflow' in done.stderr
+    done = prodclf('train', products, '--framework', 'jax', *out, code=2)
+    assert 'pytorch, tensorflow' in done.stderr
+
+
+@needs_tensorflow
+def test_command(prodclf, tmp_path):
+    "`train --framework tensorflow` leaves an artifact that loads, predicts and is measured as any other"
+    shop = ('--text-encoder', 'tiny', '--image-encoder', 'tiny', '--min-per-class', 4)
+    small = ('--skip-single', '--fusion', 'gated', '--epochs', 2, '--seed', 1)
+    write_sample(tmp_path / 'shop', n=240, seed=1)
+    products, model = tmp_path / 'shop' / 'products.csv', tmp_path / 'model'
+    how = ('--framework', 'tensorflow', '--tensorflow-python', python)
+    prodclf('train', products, *shop, *small, *how, '--out', model)
+    artifact = load_model(model)
+    assert artifact.notes['config']['framework'] == 'tensorflow'
+    assert list(artifact.blend.weights) == ['gated'] and set(artifact.encoders) == {'text-gated', 'image-gated'}
+    prodclf('evaluate', model, products, '--out', tmp_path / 'measured')
+    prodclf('predict', model, products, '--out', tmp_path / 'p.csv')
+    guesses = pd.read_csv(tmp_path / 'p.csv')
+    assert len(guesses) == 240 and guesses.category.isin(artifact.classes).all()

@@ -293,6 +293,7 @@ def train(
     """Train text-only, image-only and fused models, choose, measure, save; with torchrun, by all
     processes"""
     quiet_libraries()
+    _use_tensorflow(tensorflow_python, options['framework'])
     from prodclf.core import Clock
 
     clock = Clock()
@@ -311,7 +312,6 @@ def train(
     encoding['image_weights'] = weights and str(weights)
     config = TrainConfig(**given(**options, **encoding), **encoders)
     used = dict(embeddings=stored, workers=workers)
-    _use_tensorflow(tensorflow_python, config.framework)
     training = train_classifier(dataset, config, None, clock, _read_as(dataset), **used)
     say(repr(training.rows))
     _after_training(out, out, 'train', training, clock)

@@ -49,7 +49,7 @@ class Block(Layer):
         self.own[name] = self.add_weight(shape=shape, name=name.replace('.', '_'), **options)
         return self.own[name]
 
-# %% ../../nbs/train/07_tensorflow.ipynb #956071d5
+# %% ../../nbs/train/07_tensorflow.ipynb #b96b6b20
 def linear(
     i: int,  # features that come in
     o: int,  # features that go out
@@ -107,7 +107,7 @@ def _convolve(layer, x):
     pad = 0 if layer.padding == 'same' else (layer.kernel_size[0] - 1) // 2
     return layer(_padded(x, pad))
 
-# %% ../../nbs/train/07_tensorflow.ipynb #2fd7e645
+# %% ../../nbs/train/07_tensorflow.ipynb #6502ffb7
 class BatchNorm(Block):
     "PyTorch's `BatchNorm2d`, for B,H,W,C; `frozen`: it keeps its statistics in training, too"
 
@@ -152,7 +152,7 @@ def masked_moments(
     mean = tf.reduce_sum(x * w, (0, 1, 2)) / n  # C
     return mean, tf.reduce_sum(tf.square(x - mean) * w, (0, 1, 2)) / n, n
 
-# %% ../../nbs/train/07_tensorflow.ipynb #5acb0509
+# %% ../../nbs/train/07_tensorflow.ipynb #d5c5be8f
 text_layouts = dict(  # model type -> names of the parts
     bert=dict(
         layers='encoder.layer',
@@ -235,7 +235,7 @@ class TransformerLayer(Block):
         z = keras.ops.gelu(up, approximate=False) if self.activate == 'gelu' else tf.nn.relu(up)
         return p['norm_down'](h + self.drop(p['down'](z), training=training))  # B,L,D
 
-# %% ../../nbs/train/07_tensorflow.ipynb #8717d6e9
+# %% ../../nbs/train/07_tensorflow.ipynb #c5a1628f
 def pool(
     h,  # B,L,D token vectors
     mask,  # B,L ones for tokens, zeros for padding
@@ -293,7 +293,7 @@ class TextNetwork(Block):
             [pool(states[-1 if at is None else at], mask, kind) for kind, at in self.pooling], 1
         )
 
-# %% ../../nbs/train/07_tensorflow.ipynb #a4d701fb
+# %% ../../nbs/train/07_tensorflow.ipynb #04751feb
 class ConvNorm(Block):
     "Convolution, batch norm and perhaps a ReLU that is cut off at `top`; numbered parts 0 and 1"
 
@@ -402,7 +402,7 @@ class ResNet(Block):
             x = block(x, training=training, where=where)
         return tf.reduce_mean(x, (1, 2))  # B,dim
 
-# %% ../../nbs/train/07_tensorflow.ipynb #9ae7295b
+# %% ../../nbs/train/07_tensorflow.ipynb #bc19c9b7
 class MobileNet(Block):
     "torchvision's MobileNetV2 without its classifier, whose dropout stays: (B, 1280) out"
 
@@ -413,6 +413,7 @@ class MobileNet(Block):
     def __init__(
         self,
         frozen: bool = False,  # whether batch norm keeps its statistics
+        dropout: float = 0.2,  # on the features
     ):
         super().__init__()
         how, i, self.dim = dict(top=6.0, frozen=frozen), 32, 1280
@@ -423,7 +424,7 @@ class MobileNet(Block):
                 self.layers.append(self.part(f'features.{len(self.layers)}', block))
                 i = o
         self.layers.append(self.part(f'features.{len(self.layers)}', ConvNorm(i, 1280, 1, **how)))
-        self.drop = keras.layers.Dropout(0.2)
+        self.drop = keras.layers.Dropout(dropout)
 
     def _inverted(self, i, o, stride, expand, how):
         "Widen, filter each channel, narrow; added to what came in where shapes agree"

@@ -21,7 +21,7 @@ from ..evaluate.metrics import macro_f1
 from .tensorflow import text_activations, text_layouts
 from .tensorflow_network import image_networks
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #7ea34259
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #16cbd52b
 _make = 'python -m venv tf; tf/bin/pip install tensorflow keras safetensors'
 _child = ('tensorflow', 'keras', 'numpy', 'safetensors')
 
@@ -69,7 +69,7 @@ def tensorflow_python(
         raise ProdclfError(f'{python} has no {", ".join(lacks)}. Remedy: {_make}')
     return python
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #4d9003b8
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #32130946
 def _refused(what: str, remedy: str):
     raise ProdclfError(f'{what} has no twin in TensorFlow. Remedy: {remedy}')
 
@@ -109,7 +109,7 @@ def _describe_text(encoder) -> dict:
         pooling=encoder.parts,
     )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #db7dd79b
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #854fe200
 def _describe_image(encoder) -> dict:
     "The specification of an image encoder"
     if encoder.name not in image_networks:
@@ -118,7 +118,10 @@ def _describe_image(encoder) -> dict:
     if encoder.parts:
         _refused(f'the pooling {encoder.pooling!r} of {encoder.name}', "pooling='auto'")
     frozen = any(isinstance(m, FrozenBatchNorm2d) for m in encoder.modules())
-    return dict(name=encoder.name, frozen=frozen, mean=encoder.mean, std=encoder.std)
+    spec = dict(name=encoder.name, frozen=frozen, mean=encoder.mean, std=encoder.std)
+    return spec | dict(
+        dropout=sum(m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout))
+    )
 
 
 def _describe_head(head) -> dict:
@@ -185,7 +188,7 @@ def write_job_products(
         np.save(folder / 'ids.npy', np.concatenate(ids).astype(np.int32))
         np.save(folder / 'offsets.npy', np.cumsum(lengths))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #ea48f755
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #a149c639
 def _write_vectors(folder, *loaders):
     "Write the vectors of loaders as arrays; raises `ProdclfError` where the disk has no room"
     folder, first = Path(folder), loaders[0]
@@ -210,7 +213,7 @@ def _write_rows(folder, learner):
             folder, learner.dls.reader, learner.dls.train.y, list(learner.model.head.dims)
         )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #1a465011
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #9b3233f5
 def schedule_phases(
     learner,  # a `ProductLearner`
     epochs: int = None,  # of the main phase; None: as its schedule says
@@ -298,7 +301,7 @@ def write_job(
     write_json(Path(folder) / 'job.json', job | dict(xla=xla, threads=threads, seed=seed))
     save_file(_weights(model, 'head.' if vectors else None), Path(folder) / 'weights.safetensors')
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #195a9ef0
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #8fc0626b
 _program = '''
 import importlib.util as u, sys
 spec = u.spec_from_file_location('prodclf', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]])
@@ -357,7 +360,7 @@ def take_result(
         )
     model.load_state_dict(found, strict=False)
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #9721ea85
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #f5756b93
 _known = (
     'TrainEvalCallback Recorder CastToTensor ProgressCallback Seeded History KeepBest GradientClip'
 )
@@ -393,7 +396,7 @@ def learner_options(
     options = dict(loss=learner.loss_func, wd=learner.schedule['wd'], vectors=learner.frozen)
     return options | dict(augment=_variation(learner.dls.train), seed=seed, **_callbacks(learner))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #45486a8d
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #462b3a39
 def fine_tune_tensorflow(
     learner,  # a `ProductLearner`; its network is changed in place
     epochs: int = None,  # of the main phase; None: as its schedule says

@@ -6,7 +6,7 @@
 __all__ = ['head_classes', 'image_networks', 'hide_views', 'Head', 'ConcatHead', 'GatedHead', 'LookingRound', 'AttentionHead',
            'Network']
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #ea40281e
+# %% ../../nbs/train/08_tensorflow_network.ipynb #71f10903
 import numpy as np
 from prodclf.train.tensorflow import (
     Block,
@@ -73,7 +73,7 @@ class Head(Block):
         mean, var = tf.nn.moments(x, [1], keepdims=True)
         return (x - mean) * tf.math.rsqrt(var + 1e-5)
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #5ebec607
+# %% ../../nbs/train/08_tensorflow_network.ipynb #7ffd01c9
 class ConcatHead(Head):
     "Views side by side into a perceptron with one hidden layer; see `ConcatFusion`"
 
@@ -201,7 +201,7 @@ class AttentionHead(Head):
 
 head_classes = dict(concat=ConcatHead, gated=GatedHead, attention=AttentionHead)
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #70dd0e7d
+# %% ../../nbs/train/08_tensorflow_network.ipynb #6609031c
 image_networks = ('tiny', 'mobilenet_v2', *resnet_depths)  # names that have a twin
 
 
@@ -210,7 +210,7 @@ def _image_network(spec: dict) -> Block:
     if spec['name'] == 'tiny':
         return TinyImages(frozen=spec['frozen'])
     if spec['name'] == 'mobilenet_v2':
-        return MobileNet(spec['frozen'])
+        return MobileNet(spec['frozen'], spec['dropout'])
     return ResNet(spec['name'], spec['frozen'])
 
 # %% ../../nbs/train/08_tensorflow_network.ipynb #d5275358
