@@ -37,7 +37,7 @@ def frameworks_task(
     learn.schedule |= dict(epochs=epochs) if epochs else {}
     return learn, test, rows.codes[rows.test]
 
-# %% ../../nbs/bench/09_frameworks.ipynb #c064757f
+# %% ../../nbs/bench/09_frameworks.ipynb #7376a8cd
 def _seconds(f, calls: int) -> float:
     "The median of some calls after the first"
     found = []
@@ -65,7 +65,7 @@ def _artifact_mb(state: dict) -> float:
     "Size of the weights on disk"
     return sum(np.asarray(v).nbytes for v in state.values()) / 1e6
 
-# %% ../../nbs/bench/09_frameworks.ipynb #851e2cf5
+# %% ../../nbs/bench/09_frameworks.ipynb #19441272
 def _run_torch(launched: float, compiled: bool, **task) -> dict:
     "PyTorch, eager or compiled: figures and logits"
     import torch
@@ -103,7 +103,7 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
     mb = _artifact_mb({k: v.cpu().numpy() for k, v in model.state_dict().items()})
     return figures | dict(logits=logits.tolist(), y=y.tolist(), first=first, artifact_mb=mb)
 
-# %% ../../nbs/bench/09_frameworks.ipynb #c7f46c36
+# %% ../../nbs/bench/09_frameworks.ipynb #09bd88e9
 def _run_tensorflow(python, xla: bool, **task) -> dict:
     "TensorFlow, as a graph or with XLA: figures and logits"
     from prodclf.encoders.weights import weights_digest
@@ -138,7 +138,7 @@ def _run_tensorflow(python, xla: bool, **task) -> dict:
     figures |= dict(first=first, artifact_mb=mb, megabytes=report['megabytes'])
     return figures | dict(logits=logits.tolist(), y=y.tolist())
 
-# %% ../../nbs/bench/09_frameworks.ipynb #a3c7fbd2
+# %% ../../nbs/bench/09_frameworks.ipynb #0df8dd3d
 def _linear_pipeline():
     "TF-IDF and a linear support vector machine"
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -205,7 +205,7 @@ def _measure_one(name: str, python, limit: float, **task) -> dict:
     scores = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
     return dict(name=name, **scores) | found
 
-# %% ../../nbs/bench/09_frameworks.ipynb #2cf98f04
+# %% ../../nbs/bench/09_frameworks.ipynb #499781c5
 def code_lines(
     *objects,  # modules or functions
 ) -> int:
@@ -228,7 +228,7 @@ def code_lines(
                 lines |= {(id(o), n) for n in range(t.start[0], t.end[0] + 1)}
     return len(lines)
 
-
+# %% ../../nbs/bench/09_frameworks.ipynb #414edc03
 def _lines_of(name: str) -> int:
     "Lines of this project that a contestant needs for its model and its training"
     own = {
@@ -249,7 +249,7 @@ def _lines_of(name: str) -> int:
     }[name[:2]]
     return code_lines(*(import_module(f'prodclf.{m}') if isinstance(m, str) else m for m in own))
 
-# %% ../../nbs/bench/09_frameworks.ipynb #55b2ccbb
+# %% ../../nbs/bench/09_frameworks.ipynb #95308136
 def bench_frameworks(
     out=None,  # folder for `metrics.json` and `table.md`; None: neither
     size: str = 'small',  # 'small': 300 products, 2 epochs, 1 seed; 'full': 1,000, all, 3 seeds
@@ -284,7 +284,7 @@ def bench_frameworks(
         (Path(out) / 'table.md').write_text(_as_markdown(frameworks_shown(table)), encoding='utf-8')
     return table
 
-
+# %% ../../nbs/bench/09_frameworks.ipynb #76871453
 def _check_same_start(runs: list):
     "Raise where networks of one seed did not begin with the same weights"
     for seed in {r['seed'] for r in runs}:
@@ -295,7 +295,7 @@ def _check_same_start(runs: list):
                 'figures mean nothing'
             )
 
-# %% ../../nbs/bench/09_frameworks.ipynb #b941f3a3
+# %% ../../nbs/bench/09_frameworks.ipynb #eaffc190
 _speeds = ('train_per_second', 'predict_per_second', 'ms_per_product', 'start_seconds')
 
 
@@ -330,7 +330,7 @@ def _span(row, key, ends) -> str:
     low, high = (row[e] for e in ends)
     return f'{row[key]:.3f}' + ('' if pd.isna(low) else f' ({low:.3f} to {high:.3f})')
 
-# %% ../../nbs/bench/09_frameworks.ipynb #823c3f27
+# %% ../../nbs/bench/09_frameworks.ipynb #c01329d4
 def frameworks_shown(
     table: pd.DataFrame,  # from `bench_frameworks`
 ) -> pd.DataFrame:

@@ -9,6 +9,7 @@ __all__ = ['TrainConfig', 'TrainRows', 'Evaluation', 'latency', 'evaluate_model'
 # %% ../../nbs/train/02_classifier.ipynb #70d005f7
 import copy, time
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from importlib import import_module
 
 import numpy as np, pandas as pd
@@ -401,15 +402,14 @@ def _train_network(rows, watched, config, encoders, fusion):
         **{v: mine.get(v) for v in ('text', 'image')},
     )
     learner = product_learner(dls, fusion=fusion, loss=config.loss or 'ce', seed=config.seed)
-    if config.framework == 'pytorch':
-        learner.fine_tune(config.epochs)
-    else:
-        import_module('prodclf.train.tensorflow_learner').fine_tune_tensorflow(
-            learner, config.epochs
-        )
+    tune = learner.fine_tune
+    if config.framework == 'tensorflow':  # a later chapter, which asks for TensorFlow
+        twin = import_module('prodclf.train.tensorflow_learner')
+        tune = partial(twin.fine_tune_tensorflow, learner)
+    tune(config.epochs)
     return learner
 
-
+# %% ../../nbs/train/02_classifier.ipynb #729247cf
 def _train_networks(rows, watched, config, encoders, clock):
     "Text alone, image alone, both: name of the joint network, members, their encoders, curves"
     network = config.fusion if config.fusion not in ('auto', 'blend') else 'gated'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['JobRows', 'moved', 'draw_maps', 'lit', 'erased', 'vary', 'smoothed_loss', 'AdamW', 'Session', 'clip_gradients',
-           'run_job', 'versions', 'main']
+           'run_job', 'versions', 'run_folders']
 
 # %% ../../nbs/train/09_tensorflow_jobs.ipynb #e5b1aeca
 import json, sys, time
@@ -48,7 +48,7 @@ class JobRows:
         ids[mask] = self.arrays['ids'][(start[:, None] + at)[mask]]
         return found | dict(ids=ids, mask=mask.astype(np.int32))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #3fe3113c
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #074746c7
 def moved(
     images,  # B,S,S,3 in 0..1
     maps,  # B,2,3 affine maps as `affine_grid` takes them
@@ -195,7 +195,7 @@ class AdamW:
                 s.assign(beta2 * s + (1 - beta2) * tf.square(d))
                 v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + eps))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #0db0773d
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #0c0b8582
 def _open(name, value):
     "The shape of a batch's array with its number of rows left open, and its length"
     rest = (None,) * (value.ndim - 1) if name in ('ids', 'mask') else value.shape[1:]
@@ -208,7 +208,7 @@ def _signature(batch, given):
         *(tf.TensorSpec(g.shape, g.dtype) for g in given),
     ]
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #22ac22a5
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #cf18674d
 class Session:
     "A network with its data and its steps, as a job describes them"
 
@@ -336,7 +336,7 @@ def _step(self, rows, active, lr, beta) -> float:
 
 Session.step = _step
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #482f9995
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #70701fe8
 def _judge(self, plan) -> dict:
     "Loss, accuracy and predictions on the rows that are watched"
     y, loss, predicted = self.rows.arrays['y'][plan['watch']], 0.0, []
@@ -415,7 +415,7 @@ def run_job(
     write_json(folder / 'report.json', report)
     return report
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #20882057
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #67ac9fe0
 def versions() -> dict:
     "Which TensorFlow and which Keras compute here"
     return dict(tensorflow=tf.__version__, keras=keras.__version__)
@@ -429,7 +429,7 @@ def _peak_megabytes() -> float:
     return peak / (1e6 if sys.platform == 'darwin' else 1e3)
 
 
-def main(
+def run_folders(
     folders: list,  # of jobs
 ):
     "What the child process runs"

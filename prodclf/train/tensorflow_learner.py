@@ -21,7 +21,7 @@ from ..evaluate.metrics import macro_f1
 from .tensorflow import text_activations, text_layouts
 from .tensorflow_network import image_networks
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #16cbd52b
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #5b278730
 _make = 'python -m venv tf; tf/bin/pip install tensorflow keras safetensors'
 _child = ('tensorflow', 'keras', 'numpy', 'safetensors')
 
@@ -53,7 +53,7 @@ def _around(python: str) -> dict:
         around.pop('PYTHONPATH', None)
     return around
 
-
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #ff4db436
 def tensorflow_python(
     python=None,  # path of an interpreter; None: see above
 ) -> str:
@@ -69,7 +69,7 @@ def tensorflow_python(
         raise ProdclfError(f'{python} has no {", ".join(lacks)}. Remedy: {_make}')
     return python
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #32130946
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #8dfeab94
 def _refused(what: str, remedy: str):
     raise ProdclfError(f'{what} has no twin in TensorFlow. Remedy: {remedy}')
 
@@ -109,7 +109,7 @@ def _describe_text(encoder) -> dict:
         pooling=encoder.parts,
     )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #854fe200
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #832acd39
 def _describe_image(encoder) -> dict:
     "The specification of an image encoder"
     if encoder.name not in image_networks:
@@ -188,7 +188,7 @@ def write_job_products(
         np.save(folder / 'ids.npy', np.concatenate(ids).astype(np.int32))
         np.save(folder / 'offsets.npy', np.cumsum(lengths))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #a149c639
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #9ab21f9f
 def _write_vectors(folder, *loaders):
     "Write the vectors of loaders as arrays; raises `ProdclfError` where the disk has no room"
     folder, first = Path(folder), loaders[0]
@@ -213,7 +213,7 @@ def _write_rows(folder, learner):
             folder, learner.dls.reader, learner.dls.train.y, list(learner.model.head.dims)
         )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #9b3233f5
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #5688ea7a
 def schedule_phases(
     learner,  # a `ProductLearner`
     epochs: int = None,  # of the main phase; None: as its schedule says
@@ -230,7 +230,7 @@ def schedule_phases(
     rates = learner._rates(lr, s['lr_mult'])
     return phases + [dict(epochs=s['epochs'], active=list(range(groups)), lr=rates, warm=0.25)]
 
-
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #252b8e2e
 def _batches(loader, epoch: int):
     "The row numbers of each batch of an epoch"
     for buffer in loader.order.buffers(epoch):
@@ -301,17 +301,20 @@ def write_job(
     write_json(Path(folder) / 'job.json', job | dict(xla=xla, threads=threads, seed=seed))
     save_file(_weights(model, 'head.' if vectors else None), Path(folder) / 'weights.safetensors')
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #8fc0626b
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #c2ed8c7c
 _program = '''
 import importlib.util as u, sys
-spec = u.spec_from_file_location('prodclf', sys.argv[1] + '/__init__.py', submodule_search_locations=[sys.argv[1]])
+place = sys.argv[1]
+spec = u.spec_from_file_location(
+    'prodclf', place + '/__init__.py', submodule_search_locations=[place]
+)
 sys.modules['prodclf'] = package = u.module_from_spec(spec)
 spec.loader.exec_module(package)
-from prodclf.train.tensorflow_jobs import main
-main(sys.argv[2:])
+from prodclf.train.tensorflow_jobs import run_folders
+run_folders(sys.argv[2:])
 '''
 
-
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #48bad0cc
 def run_jobs(
     *folders,  # of jobs, done one after the other by one process
     python=None,  # interpreter; None: see `tensorflow_python`
@@ -342,7 +345,7 @@ def run_jobs(
             )
     return [json.loads((Path(f) / 'report.json').read_text(encoding='utf-8')) for f in folders]
 
-
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #15592535
 def take_result(
     folder,  # of a job that is done
     model,  # the `ProductClassifier` it was written from; changed in place
@@ -360,7 +363,7 @@ def take_result(
         )
     model.load_state_dict(found, strict=False)
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #f5756b93
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #aaf7c489
 _known = (
     'TrainEvalCallback Recorder CastToTensor ProgressCallback Seeded History KeepBest GradientClip'
 )
@@ -396,7 +399,7 @@ def learner_options(
     options = dict(loss=learner.loss_func, wd=learner.schedule['wd'], vectors=learner.frozen)
     return options | dict(augment=_variation(learner.dls.train), seed=seed, **_callbacks(learner))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #462b3a39
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #d3cbf889
 def fine_tune_tensorflow(
     learner,  # a `ProductLearner`; its network is changed in place
     epochs: int = None,  # of the main phase; None: as its schedule says
@@ -428,7 +431,7 @@ def fine_tune_tensorflow(
         encoder.learned = True
     return learner.curves()
 
-
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #7fe39c07
 def _note(learner, folder, report):
     "Put the epochs of a job into the learner's record"
     valid, rows = learner.dls.valid, learner.history.rows

@@ -6,10 +6,10 @@
 __all__ = ['head_classes', 'image_networks', 'hide_views', 'Head', 'ConcatHead', 'GatedHead', 'LookingRound', 'AttentionHead',
            'Network']
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #71f10903
+# %% ../../nbs/train/08_tensorflow_network.ipynb #f4b7f485
 import numpy as np
 from prodclf.train.tensorflow import (
-    Block,
+    NamedLayer,
     MobileNet,
     ResNet,
     TextNetwork,
@@ -22,7 +22,7 @@ from prodclf.train.tensorflow import (
     tf,
 )
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #126f3ca5
+# %% ../../nbs/train/08_tensorflow_network.ipynb #9b220f50
 def hide_views(
     present,  # (B, V) bool: which views each product has
     p: float,  # probability of removing each present view
@@ -33,8 +33,8 @@ def hide_views(
     best = tf.one_hot(tf.argmax(drawn, 1), present.shape[1], True, False, dtype=tf.bool)  # B,V
     return tf.where(tf.reduce_any(keep, 1, keepdims=True), keep, best & present)
 
-
-class Head(Block):
+# %% ../../nbs/train/08_tensorflow_network.ipynb #36fe52a9
+class Head(NamedLayer):
     "What the heads share: scaled views, and the learned vector where one is missing"
 
     def __init__(
@@ -73,7 +73,7 @@ class Head(Block):
         mean, var = tf.nn.moments(x, [1], keepdims=True)
         return (x - mean) * tf.math.rsqrt(var + 1e-5)
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #7ffd01c9
+# %% ../../nbs/train/08_tensorflow_network.ipynb #9b760385
 class ConcatHead(Head):
     "Views side by side into a perceptron with one hidden layer; see `ConcatFusion`"
 
@@ -91,7 +91,12 @@ class ConcatHead(Head):
         ]
         self.last = self.part('net.5' if hidden else 'net.1', linear(hidden or total, classes))
 
-    def call(self, features, present, training=False):
+    def call(
+        self,
+        features,  # {view: (B, D)}
+        present,  # (B, V) bool
+        training=False,  # whether this is training
+    ):
         z = self.drop_in(
             tf.concat(self.views(features, present, training)[0], 1), training=training
         )
@@ -100,7 +105,7 @@ class ConcatHead(Head):
             z = self.drop(tf.nn.relu(norm(dense(z))), training=training)
         return self.last(z)  # B,C
 
-
+# %% ../../nbs/train/08_tensorflow_network.ipynb #518bf82f
 class GatedHead(Head):
     "A softmax over views decides, unit by unit, how much of each passes; see `GatedFusion`"
 
@@ -119,7 +124,12 @@ class GatedHead(Head):
         self.drop_in = keras.layers.Dropout(spec['dropout'] / 2)
         self.drop = keras.layers.Dropout(spec['dropout'])
 
-    def call(self, features, present, training=False):
+    def call(
+        self,
+        features,  # {view: (B, D)}
+        present,  # (B, V) bool
+        training=False,  # whether this is training
+    ):
         views, mask = self.views(features, present, training)
         views = [self.drop_in(v, training=training) for v in views]
         h = [tf.tanh(self.project[n](v)) for n, v in zip(self.dims, views, strict=True)]
@@ -130,8 +140,8 @@ class GatedHead(Head):
         mixed = self.norm(tf.reduce_sum(z * h, 1))  # B,H
         return self.last(self.drop(mixed, training=training))  # B,C
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #93c3c904
-class LookingRound(Block):
+# %% ../../nbs/train/08_tensorflow_network.ipynb #aff3b286
+class LookingRound(NamedLayer):
     "A query attends to tokens, then passes a perceptron; see `CrossAttention`"
 
     def __init__(
@@ -151,7 +161,12 @@ class LookingRound(Block):
         self.part('net.3', linear(2 * width, width))
         self.drops = [keras.layers.Dropout(dropout) for _ in range(3)]
 
-    def call(self, query, tokens, training=False):
+    def call(
+        self,
+        query,  # (B, 1, W)
+        tokens,  # (B, T, W)
+        training=False,  # whether this is training
+    ):
         p, (drop_weights, drop_in, drop_out) = self.parts, self.drops
         tokens, asked = p['norm_token'](tokens), p['norm_query'](query)
         matrices, biases = tf.split(self.matrix, 3), tf.split(self.bias, 3)
@@ -165,7 +180,7 @@ class LookingRound(Block):
         z = p['net.3'](drop_in(z, training=training))
         return query + drop_out(z, training=training)  # B,1,W
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #b12ce97a
+# %% ../../nbs/train/08_tensorflow_network.ipynb #219f0d8c
 class AttentionHead(Head):
     "A learned query attends to the tokens of all views; see `AttentionFusion`"
 
@@ -185,7 +200,12 @@ class AttentionHead(Head):
         self.last = self.part('head.2', linear(self.width, spec['n_classes']))
         self.drop_in, self.drop = keras.layers.Dropout(drop), keras.layers.Dropout(drop)
 
-    def call(self, features, present, training=False):
+    def call(
+        self,
+        features,  # {view: (B, D)}
+        present,  # (B, V) bool
+        training=False,  # whether this is training
+    ):
         views, _ = self.views(features, present, training)
         t = [
             self.project[n](self.drop_in(v, training=training))
@@ -198,14 +218,14 @@ class AttentionHead(Head):
             q = looking(q, t + self.kind, training=training)  # B,1,W
         return self.last(self.drop(self.norm(q[:, 0]), training=training))  # B,C
 
-
+# %% ../../nbs/train/08_tensorflow_network.ipynb #8cd2ee13
 head_classes = dict(concat=ConcatHead, gated=GatedHead, attention=AttentionHead)
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #6609031c
+# %% ../../nbs/train/08_tensorflow_network.ipynb #75bf9091
 image_networks = ('tiny', 'mobilenet_v2', *resnet_depths)  # names that have a twin
 
 
-def _image_network(spec: dict) -> Block:
+def _image_network(spec: dict) -> NamedLayer:
     "The body of an image encoder"
     if spec['name'] == 'tiny':
         return TinyImages(frozen=spec['frozen'])
@@ -213,8 +233,8 @@ def _image_network(spec: dict) -> Block:
         return MobileNet(spec['frozen'], spec['dropout'])
     return ResNet(spec['name'], spec['frozen'])
 
-# %% ../../nbs/train/08_tensorflow_network.ipynb #d5275358
-class Network(Block):
+# %% ../../nbs/train/08_tensorflow_network.ipynb #d599e2a7
+class Network(NamedLayer):
     "The twin of `ProductClassifier`: batches of products, or of vectors, in, logits out"
 
     def __init__(
@@ -229,7 +249,12 @@ class Network(Block):
             self.shift = np.array(spec['image']['mean'], np.float32)
             self.scale = np.array(spec['image']['std'], np.float32)
 
-    def call(self, x, training=False, where=None):
+    def call(
+        self,
+        x,  # {name: tensor}, from `JobRows`
+        training=False,  # whether this is training
+        where=None,  # (B,) bool: rows that have an image; None: all
+    ):
         features = {v: x[v] for v in ('text', 'image') if v in x}  # vectors
         if self.text:
             features['text'] = self.text(x['ids'], x['mask'], training=training)
