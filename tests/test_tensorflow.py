@@ -122,7 +122,8 @@ def sides(shop, tmp_path_factory):
         np.savez(folder / 'plan.npz', **plan)
         tasks = [dict(do='logits', rows=batch), dict(do='gradients', rows=batch, training=True)]
         # `gradients` in training mode moves the running statistics, as one step in PyTorch does
-        tasks += [dict(do='fit', plan='plan.npz')]
+        if 'resnet' not in name:  # a step costs a graph; two networks show it
+            tasks += [dict(do='fit', plan='plan.npz')]
         twin.write_job(folder, model, tasks, loss=loss, wd=0.05, clip=1.0)
         rows, at = reader.load(np.array(batch))
         x = list(rows.read(at))
@@ -172,7 +173,9 @@ def test_same_gradients(sides):
 def test_same_step(sides):
     """One AdamW step leaves the same weights and statistics. Where the gradient is mathematically
     zero, such as that of the keys' bias, what remains of it is rounding, and its sign is chance"""
-    for name, (model, x, y, loss, folder) in sides.items():
+    stepped = {k: side for k, side in sides.items() if 'resnet' not in k}
+    assert len(stepped) == 2
+    for name, (model, x, y, loss, folder) in stepped.items():
         mine = copy.deepcopy(model)
         with torch.no_grad():  # the task before moved the statistics once
             mine(x)
