@@ -25,6 +25,14 @@ with_torch = {
         'watch',
     ],
     'train': ['classifier', 'estimator', 'objectives', 'search'],
+    'train': [
+        'classifier',
+        'estimator',
+        'tensorflow',
+        'tensorflow_network',
+        'tensorflow_jobs',
+        'tensorflow_learner',
+    ],
     'active': ['feature_space', 'labeling', 'loop'],
     'bench': ['throughput'],
 }

@@ -319,6 +319,12 @@ def _bench(
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
+    if name == 'frameworks':
+        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
+
+        print(frameworks_shown(bench_frameworks(out, size, peer_python)).to_string(index=False))
+        say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
+        return
     for chapter in ('query', 'prepare', 'load', 'onnx'):
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)

@@ -236,6 +236,7 @@ _mode = (
     'frozen: encode once, train on the vectors; finetune: train everything; lora: train low-rank '
     "corrections of the encoders; default: frozen, with 'tiny' finetune"
 )
+_framework = 'finetune: what trains the networks, pytorch or tensorflow'
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
@@ -248,6 +249,7 @@ _training = dict(
     batch_size=(Optional[int], None, 'of networks', dict(min=2)),
     loss=(Optional[str], None, *_choices(f'of networks: {", ".join(_losses)}', *_losses)),
     skip_single=(bool, False, 'finetune: no text-only and image-only networks'),
+    framework=(str, 'pytorch', *_choices(_framework, 'pytorch', 'tensorflow')),
     min_count=(MinPerClass, 10),
     test_size=(TestSize, 0.2),
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
@@ -381,6 +383,23 @@ def _train_config(options: dict, encoding: dict, encoders: dict, stored):
     encoding['image_weights'] = weights and str(weights)
     return TrainConfig(**given(**options, **encoding), **encoders)
 
+# %% ../../nbs/cli/09_main.ipynb #ffb029e8
+_python = 'interpreter that has TensorFlow; default: $PRODCLF_TENSORFLOW_PYTHON, else this one'
+_TensorflowPython = Annotated[
+    Optional[Path], option('--tensorflow-python', _python, exists=True, dir_okay=False)
+]
+
+
+def _use_tensorflow(python, framework: str):
+    "Find the interpreter that has TensorFlow, before anything takes time"
+    refuse(
+        python and framework == 'pytorch', '--tensorflow-python', 'is for --framework tensorflow'
+    )
+    if framework == 'tensorflow':
+        from prodclf.train.tensorflow_learner import tensorflow_python
+
+        os.environ['PRODCLF_TENSORFLOW_PYTHON'] = tensorflow_python(python)
+
 # %% ../../nbs/cli/09_main.ipynb #2f571d77
 @app.command()
 @takes_columns
@@ -398,9 +417,11 @@ def train(
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
     checkpoint_every: _Every = None,
+    tensorflow_python: _TensorflowPython = None,
 ):
     "Train text, image and fused models, choose, measure, save; with torchrun, by all processes"
     quiet_libraries()
+    _use_tensorflow(tensorflow_python, options['framework'])
     from prodclf.core import Clock
 
     clock = Clock()

@@ -9,6 +9,8 @@ __all__ = ['NetworkConfig', 'check_fields', 'TrainConfig', 'TrainRows', 'Trainin
 # %% ../../nbs/train/02_classifier.ipynb #70d005f7
 import copy
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from importlib import import_module
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -73,6 +75,7 @@ class TrainConfig:
     batch_size: int = None  # of networks; default 64, for heads on frozen vectors 256
     loss: str = None  # of networks: 'ce' (default), 'balanced' or 'logit_adjusted'
     skip_single: bool = False  # finetune: no text-only and image-only networks
+    framework: str = 'pytorch'  # finetune: what trains the networks, 'pytorch' or 'tensorflow'
     max_length: int = None  # tokens of a text that a network reads; default: 64
     image_size: int = None  # pixels of an image's side; default: what the encoder was trained with
     precision: str = 'fp32'  # in which frozen encoders run: 'fp32', 'bf16', 'int8'
@@ -91,6 +94,7 @@ class TrainConfig:
             solver=('auto', 'exact', 'streamed'),
             precision=('fp32', 'bf16', 'int8'),
             loss=(None, 'ce', 'balanced', 'logit_adjusted'),
+            framework=('pytorch', 'tensorflow'),
         ).items():
             if getattr(self, name) not in choices:
                 known = ', '.join(str(c) for c in choices if c)
@@ -129,6 +133,16 @@ def _refuse_idle(self: TrainConfig):
         raise ProdclfError("recipe is for mode='frozen'. Remedy: leave it out")
     if self.mode == 'lora' and 'tiny' in (self.text, self.image):
         raise ProdclfError("'tiny' has learned nothing to adapt. Remedy: mode='finetune'")
+    if self.framework != 'pytorch' and self.mode == 'frozen':
+        raise ProdclfError(
+            f"framework={self.framework!r} is for mode='finetune', which trains networks. Remedy: "
+            "mode='finetune'"
+        )
+    if self.framework != 'pytorch' and (self.mode == 'lora' or self.network):
+        what = 'lora' if self.mode == 'lora' else ', '.join(self.network)
+        raise ProdclfError(
+            f"{what} is for framework='pytorch'. Remedy: leave it out, or framework='pytorch'"
+        )
     if self.skip_single and self.mode == 'frozen':
         raise ProdclfError(
             "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: leave "
@@ -375,7 +389,11 @@ def train_network(
     learner = product_learner(dls, fusion=fusion, **more)
     if config.mode == 'lora':
         lora(learner, seed=config.seed)
-    learner.fine_tune(config.epochs, *pace)
+    if config.framework == 'tensorflow':  # a later chapter, which asks for TensorFlow
+        twin = import_module('prodclf.train.tensorflow_learner')
+        twin.fine_tune_tensorflow(learner, config.epochs)
+    else:
+        learner.fine_tune(config.epochs, *pace)
     for cb in cbs:
         if hasattr(type(cb), 'finish'):
             cb.finish()
