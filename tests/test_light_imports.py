@@ -22,8 +22,8 @@ with_torch = {
         'losses_and_callbacks',
         'predictor',
     ],
-    'train': ['classifier', 'estimator'],
-    'active': ['feature_space', 'labeling', 'loop'],
+    'train': ['audit', 'classifier', 'estimator'],
+    'active': ['corrections', 'feature_space', 'labeling', 'loop'],
     'bench': ['throughput'],
 }
 modules = sorted(

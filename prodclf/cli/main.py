@@ -430,9 +430,11 @@ def predict(
     )
 
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
-from . import data as _data, fetch as _fetch, label as _label  # they register commands
+from . import audit as _audit, data as _data, fetch as _fetch, label as _label
 
-commands = (_data, _fetch, _label)
+# they register commands
+
+commands = (_audit, _data, _fetch, _label)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():

@@ -7,7 +7,7 @@ __all__ = ['class_thresholds', 'confident_joint', 'SiblingPosterior', 'rank_labe
            'neighbor_distances', 'find_outliers', 'spelling_keys', 'auc_interval', 'same_categories',
            'stray_categories', 'LabelAudit', 'audit_labels', 'audit_table', 'write_audit']
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #39f39e87
+# %% ../../nbs/evaluate/07_label_errors.ipynb #681e3c3c
 import re, unicodedata
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -29,7 +29,7 @@ from . import plots
 from .metrics import check_codes
 from .report import image_uri, render_page
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #6c9d41c8
+# %% ../../nbs/evaluate/07_label_errors.ipynb #d3798238
 def class_thresholds(
     proba,  # (n, C) held-out probabilities; any array that gives rows by number
     y: np.ndarray,  # (n,) labels as codes
@@ -65,7 +65,7 @@ def confident_joint(
     joint[bare, bare] = 1  # nothing is known against these labels
     return joint * (count / np.maximum(joint.sum(1), 1))[:, None]
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #5f2d83e9
+# %% ../../nbs/evaluate/07_label_errors.ipynb #c379845e
 class SiblingPosterior:
     """Log-probabilities of the categories by a model and by the labels of a product's siblings, for
     rows as they are asked for"""
@@ -100,7 +100,7 @@ class SiblingPosterior:
         found[np.arange(len(rows)), self.y[rows]] -= 1
         return found
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #24d0a08d
+# %% ../../nbs/evaluate/07_label_errors.ipynb #e77fed0e
 @patch
 def _shares(self: SiblingPosterior, rows) -> tuple:
     "Log-probabilities of the model and log-shares of the siblings, (b, C) each"
@@ -134,7 +134,7 @@ def __getitem__(self: SiblingPosterior, rows: np.ndarray) -> np.ndarray:
     alone = self.size[rows][:, None] == 0
     return np.exp(np.where(alone, log_softmax(model, 1), pooled))
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #bd79fb71
+# %% ../../nbs/evaluate/07_label_errors.ipynb #f66bc278
 def rank_label_errors(
     proba,  # (n, C) probabilities, such as a `SiblingPosterior`
     y: np.ndarray,  # (n,) labels as codes
@@ -165,7 +165,7 @@ def rank_label_errors(
     columns = dict(label=y, suggested=suggested, p_label=p_label, p_suggested=p_suggested)
     return pd.DataFrame(columns | dict(rank=rank, flagged=flagged))
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #33c55a34
+# %% ../../nbs/evaluate/07_label_errors.ipynb #8110c8e3
 def _fingerprints(
     dataset, products
 ) -> tuple:  # (b,) text, (b, 32) image, (b,) whether there is one
@@ -202,7 +202,7 @@ def find_twins(
     words = np.where((text == 0) | crowd, own, words)
     return dict(text=words, image=same_groups(own, own + 1, image, has, most=most))
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #ef7464ed
+# %% ../../nbs/evaluate/07_label_errors.ipynb #ab837425
 def twins_apart(
     twins: dict,  # kind -> (n,) equal for twins, of `find_twins`
     y: np.ndarray,  # (n,) labels as codes
@@ -222,7 +222,7 @@ def twins_apart(
     found.sort(key=lambda t: (-len(t[1]), t[1]))
     return pd.DataFrame(found, columns=['by', 'products', 'labels', 'majority'])
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #645f037c
+# %% ../../nbs/evaluate/07_label_errors.ipynb #1e38c2e3
 def neighbor_distances(
     x,  # (n, D) vectors of one view; any array that gives rows by number
     rows: np.ndarray,  # (m,) rows that have the view, rising
@@ -251,7 +251,7 @@ def neighbor_distances(
         out[at] = np.where(has.any(1), 1 - total / np.maximum(has.sum(1), 1), np.nan)
     return out
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #a229eb1b
+# %% ../../nbs/evaluate/07_label_errors.ipynb #f7f1560c
 def find_outliers(
     vectors: dict,  # view -> (n, D) vectors
     present: dict,  # view -> (n,) bool
@@ -275,7 +275,7 @@ def find_outliers(
     far = (found.distance / found.limit).sort_values(ascending=False, kind='stable').index
     return found.loc[far].reset_index(drop=True)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #1d02a0e9
+# %% ../../nbs/evaluate/07_label_errors.ipynb #e07c0022
 _endings = dict(ies='y', sses='ss', shes='sh', ches='ch', xes='x', s='')
 
 
@@ -307,7 +307,7 @@ def auc_interval(
     var = area * (1 - area) + (n - 1) * (q1 - area**2) + (m - 1) * (q2 - area**2)
     return area, area + 1.96 * np.sqrt(max(var, 0) / (n * m))
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #44fc2489
+# %% ../../nbs/evaluate/07_label_errors.ipynb #1828c543
 def _confusions(proba, y, block) -> np.ndarray:  # (C, C) share of the row's products
     "How often products with one label have another category as their likeliest"
     n_classes = proba.shape[1]
@@ -337,7 +337,7 @@ def _same_spelling(classes: list) -> list:  # pairs of codes
                 pairs |= {(earlier, c)} - {(c, c)}
     return sorted(pairs)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #24f15802
+# %% ../../nbs/evaluate/07_label_errors.ipynb #907216a7
 _pair = 'category other products others as_other as_this auc auc_high reason'.split()
 
 
@@ -366,7 +366,7 @@ def same_categories(
     table = pd.DataFrame(found, columns=_pair)
     return table.sort_values('reason', ascending=False, kind='stable', ignore_index=True)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #8d1b2fba
+# %% ../../nbs/evaluate/07_label_errors.ipynb #09d268aa
 def stray_categories(
     small: dict,  # name of a category too small to learn -> (k,) likeliest codes of its products
     classes: list,  # (C,) names that were learned
@@ -392,7 +392,7 @@ def stray_categories(
             found.append((name, classes[c], len(likely), *unknown, reason))
     return pd.DataFrame(found, columns=_pair)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #997799f9
+# %% ../../nbs/evaluate/07_label_errors.ipynb #5b08674b
 @dataclass
 class LabelAudit:
     "What was found in the labels of a catalog; `str` is one page for a terminal"
@@ -425,10 +425,16 @@ class LabelAudit:
             categories=len(self.categories),
         )
 
+    def metrics(self) -> dict:
+        "The row of metrics.json"
+        about = dict(model='fused', accuracy=self.accuracy, siblings=self.weight)
+        rows = dict(judged=len(self.labels), left_out=sum(self.left_out.values()))
+        return about | rows | self.counts()
+
     def __str__(self):
         return '\n\n'.join(f'{head}\n{body}' for head, body in _sections(self) if body)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #7fde7007
+# %% ../../nbs/evaluate/07_label_errors.ipynb #94bf8bc9
 def _show(table: pd.DataFrame, n: int) -> str:
     "The first lines of a table for a terminal"
     some = table.head(n).copy()
@@ -455,7 +461,7 @@ def _sections(found: LabelAudit, n: int = 10) -> list:
         (f'{c["categories"]:,} pairs of categories that should be one', _show(pairs, n)),
     ]
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #4be20b95
+# %% ../../nbs/evaluate/07_label_errors.ipynb #04009be7
 def audit_labels(
     proba,  # (n, C) held-out probabilities of the judged rows
     y: np.ndarray,  # (n,) their labels as codes
@@ -481,7 +487,7 @@ def audit_labels(
     about = dict(weight=posterior.weight, accuracy=float(right))
     return LabelAudit(list(classes), labels.set_index(rows), nothing, far, pairs, **about)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #6824282b
+# %% ../../nbs/evaluate/07_label_errors.ipynb #c7a209a5
 def audit_table(
     found: LabelAudit,  # of `audit_labels`
     dataset,  # `ProductDataset` that was judged
@@ -513,7 +519,7 @@ def audit_table(
     order = np.lexsort((table.p_label.fillna(2), table.wrong_label.fillna(0), tier))
     return table.iloc[order].reset_index(drop=True)
 
-# %% ../../nbs/evaluate/07_label_errors.ipynb #c4af9406
+# %% ../../nbs/evaluate/07_label_errors.ipynb #34532d0a
 def _cards(found: LabelAudit, dataset, n: int) -> dict:
     "What the page shows of single products: wrong labels, twins and outliers"
     errors = found.errors.head(n)
