@@ -10,8 +10,9 @@ import pytest
 package = Path(__file__).resolve().parent.parent / 'prodclf'
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 with_torch = {
-    'encoders': ['text', 'image'],
+    'encoders': ['aligned', 'text', 'image'],
     'models': [
+        'contrastive',
         'dataloaders',
         'distributed',
         'ensemble',
@@ -21,6 +22,7 @@ with_torch = {
         'loader',
         'losses_and_callbacks',
         'predictor',
+        'two_towers',
     ],
     'train': ['audit', 'classifier', 'estimator'],
     'active': ['corrections', 'feature_space', 'labeling', 'loop'],
