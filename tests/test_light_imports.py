@@ -10,8 +10,9 @@ import pytest
 package = Path(__file__).resolve().parent.parent / 'prodclf'
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 with_torch = {
-    'encoders': ['text', 'image'],
+    'encoders': ['aligned', 'text', 'image'],
     'models': [
+        'contrastive',
         'dataloaders',
         'distributed',
         'ensemble',
@@ -34,6 +35,9 @@ with_torch = {
         'tensorflow_learner',
     ],
     'active': ['feature_space', 'labeling', 'loop'],
+        'two_towers',
+    'train': ['audit', 'classifier', 'estimator'],
+    'active': ['corrections', 'feature_space', 'labeling', 'loop'],
     'bench': ['throughput'],
 }
 modules = sorted(

@@ -106,6 +106,8 @@ def load_encoder(
                 f'Remedy: import the module with register_encoder({view!r}, {name!r}) first'
             )
         return as_encoder(view, encoder_makers(view)[name](), name)
+    if kind == 'aligned':
+        return import_module('prodclf.encoders.aligned').AlignedEncoder.load(folder)
     if kind not in ('lsa', 'descriptors'):
         raise ProdclfError(
             f'{folder}: an encoder of the kind {kind!r} is not known to this version. Remedy: '
