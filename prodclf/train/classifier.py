@@ -9,7 +9,6 @@ __all__ = ['NetworkConfig', 'check_fields', 'TrainConfig', 'TrainRows', 'Trainin
 # %% ../../nbs/train/02_classifier.ipynb #70d005f7
 import copy
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
 from importlib import import_module
 
 import numpy as np, pandas as pd
