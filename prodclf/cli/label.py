@@ -75,12 +75,17 @@ _strategies = (
     'or module:name'
 )
 _threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
+_names = 'begin with the names of the categories; default: where their encoder can be had'
+_synonyms = 'what categories are called besides: a list (category: word, word), or a table'
 _share = dict(min=0.0, max=1.0)
 _choice = dict(
     strategy=(str, 'auto', _strategies),
     threshold=(Optional[float], None, _threshold, _share | dict(name='--uncertainty-threshold')),
     scatter=(bool, True, 'spread the batches of strategies that rank single products'),
     l2=(float, 0.1, "penalty of the softmax head; one over scikit-learn's C", dict(min=0.0)),
+    names=(Optional[bool], None, _names, dict(name='--names/--no-names')),
+    synonyms=(Optional[Path], None, _synonyms, dict(exists=True, dir_okay=False)),
+    semi=(bool, True, 'let unlabeled products teach the head'),
 )
 _encoders = dict(
     embeddings=(EmbeddingsFolder, None),
