@@ -34,6 +34,7 @@ from .names import NameSimilarity, fit_around_names, names_head, read_synonyms
 from .oracle import Replay
 from .pool import Pool
 from .query import ask, model_outputs, scattered, strategy_named, uncertain
+from .stopping import OpenDrawer, audit_rows, pool_accuracy
 from .uncertainty import entropy_score
 
 # %% ../../nbs/active/14_loop.ipynb #3da60012
@@ -174,6 +175,8 @@ class StopConfig:
     budget: int = None  # labels in all
     target: float = None  # accuracy on the validation products
     stable: float = None  # share of unchanged guesses in two rounds running, such as .99
+    audit: int = None  # random products that are answered first and laid in a drawer
+    enough: float = None  # share of the catalog that is surely right (lower bound, by the drawer)
 
 
 def why_stop(
@@ -187,6 +190,8 @@ def why_stop(
         return f"budget of {stop.budget:,} labels spent"
     if stop.target is not None and record.get('valid_accuracy', -1) >= stop.target:
         return f"target reached: {record['valid_accuracy']:.3f} on the validation products"
+    if stop.enough is not None and record.get('pool_low', -1) >= stop.enough:
+        return f"enough: at least {record['pool_low']:.1%} of the catalog would be right now"
     settled = [r.get('unchanged', 0) for r in (record, earlier or {})]
     if stop.stable is not None and min(settled) >= stop.stable:
         return f'settled: {settled[0]:.1%} of the guesses unchanged'
@@ -212,6 +217,11 @@ class ActiveLoop:
         self.config, self.stop = config or QueryConfig(), stop or StopConfig()
         self.groups = pool.dataset.groups() if groups is None else groups
         self.rounds, self._named = [], None
+        if self.stop.enough is not None and self.stop.audit is None:
+            raise ProdclfError(
+                f'enough={self.stop.enough} is judged by a drawer, and there is none. Remedy: '
+                'audit=100 (--audit 100)'
+            )
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -242,6 +252,38 @@ class ActiveLoop:
     def stopped(self):
         return self.rounds[-1].record.get('stop') if self.rounds else None
 
+# %% ../../nbs/active/14_loop.ipynb #5a972b31
+@patch
+def drawer(self: ActiveLoop) -> np.ndarray:
+    "The rows whose answers were laid aside and have not been asked for since"
+    if self.stop.audit is None:
+        return np.zeros(0, np.int64)
+    aside = [r for r, ns in self.pool.history.items() if any(self._audited(n) for n in ns)]
+    asked = [self.pool.rows(r.asked) for r in self.rounds if len(r.asked)]
+    aside = [r for r in aside if r >= 0 and self.pool.labeled[r]]
+    return np.setdiff1d(aside, np.concatenate([*asked, []])).astype(np.int64)
+
+
+@patch
+def _audited(self: ActiveLoop, n: int) -> bool:
+    return self.pool.log[n].by == 'audit' and n not in self.pool.undone
+
+
+@patch
+def fill_drawer(
+    self: ActiveLoop,
+    oracle,  # maps ids to labels
+):
+    "Have the random sample answered, before the first round; what is there already stays"
+    if self.stop.audit is None or self.rounds:
+        return
+    mine = self.drawer()
+    open_ = np.union1d(np.flatnonzero(~(self.pool.labeled | self.pool.skipped)), mine)
+    rows = open_[audit_rows(len(open_), self.stop.audit, self.config.seed)]
+    ids = self.pool.ids[np.setdiff1d(rows, mine)]
+    if len(ids):
+        self.pool.answer(ids, oracle(ids), by='audit', round=0)
+
 # %% ../../nbs/active/14_loop.ipynb #9147281c
 @patch
 def train(self: ActiveLoop) -> Round:
@@ -249,11 +291,13 @@ def train(self: ActiveLoop) -> Round:
     began, r = time.perf_counter(), len(self.rounds)
     before = self.rounds[-1] if self.rounds else None
     space, classes = self.space, len(self.pool.classes)
+    drawer = self.drawer()
+    pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
     fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
     start = before.head if fits else None
     head, gain = fit_around_names(
         space,
-        self.pool.y,
+        pool.y,
         classes,
         self.prior(),
         self.config.semi,
@@ -264,12 +308,16 @@ def train(self: ActiveLoop) -> Round:
     )
     seen = look_at(space, head, self.config)
     record = self._measure(head, seen, before)
+    if len(drawer) and seen is not None:
+        found = pool_accuracy(seen.guesses, pool.y, drawer, self.pool.y[drawer])
+        names = 'pool_accuracy', 'pool_low', 'pool_high'
+        record |= dict(zip(names, np.round(found, 4).tolist(), strict=True))
     if gain is not None:
         record['names_gain'] = round(gain, 4)
     record['stop'] = why_stop(self.pool, record, before.record if before else None, self.stop)
     asked = np.zeros(0, int)
     if not record['stop']:
-        asked = next_batch(self.pool, space, head, self.config, self.groups, r, seen=seen)
+        asked = next_batch(pool, space, head, self.config, self.groups, r, seen=seen)
         if self.stop.budget is not None:
             asked = asked[: self.stop.budget - record['labels']]
         if not len(asked):
@@ -333,6 +381,7 @@ def step(
     by: str = 'oracle',  # who answers
 ) -> dict:
     "Answer what is open, train, measure and ask; returns the record of the round"
+    self.fill_drawer(oracle)
     if self.rounds:
         self.answer(oracle, by)
     return self.train().record
@@ -347,7 +396,7 @@ def run(
 ):  # the loop
     "So many rounds, unless it stops before"
     known = self.rounds[0].record['labels'] if self.rounds else self.pool.labeled.sum()
-    due = rounds + 1 + (known == 0)  # measurements, and one without a model where nothing was known
+    due = rounds + 1 + (known <= (self.stop.audit or 0))  # one more where nothing was known
     text = f'{self.config.name}, seed {self.config.seed}'
     for _ in progress(range(due - len(self.rounds)), text=text, unit='round'):
         if self.stopped:

@@ -97,6 +97,8 @@ _encoders = dict(
 )
 
 # %% ../../nbs/cli/04_label.ipynb #02d3708d
+_audit = 'random products that are answered first and do not teach: they say how right all are'
+_enough = 'stop when so much of the catalog is surely right, as the audited products say'
 _some, _stops, _candidates = (
     dict(min=1),
     'stop when this share of the guesses stays the same twice',
@@ -125,6 +127,8 @@ _stop = dict(
         _share | dict(name='--target-accuracy'),
     ),
     stable=(Optional[float], None, _stops, _share),
+    audit=(Optional[int], None, _audit, dict(min=10)),
+    enough=(Optional[float], None, _enough, _share),
 )
 
 # %% ../../nbs/cli/04_label.ipynb #8851b2a2
@@ -151,6 +155,8 @@ def _active(
     from prodclf.active.loop import QueryConfig, StopConfig, replay
     from prodclf.active.query import strategy_named
 
+    refuse(stop['enough'] and not stop['audit'], '--enough', 'goes with --audit N')
+    refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
     with clock('reading'):
