@@ -15,7 +15,7 @@ from ..core import ProdclfError, write_json
 from ..data.text import Rejected, cell_text, clean_text
 from ..data.tables import read_rows, remedy, table_names
 from ..data.catalog import write_catalog
-from .feature_space import FeatureSpace, head_probabilities
+from .feature_space import FeatureSpace, HeadProbabilities, head_probabilities
 from .names import fit_around_names, names_head
 from .loop import QueryConfig, names_for, next_batch
 from prodclf.active.oracle import (
@@ -27,6 +27,7 @@ from prodclf.active.oracle import (
     write_label_studio,
 )
 from .pool import Pool, find_ids
+from .stopping import OpenDrawer, audit_rows, pool_accuracy
 
 # %% ../../nbs/active/15_labeling.ipynb #936e7de9
 def read_categories(
@@ -159,6 +160,84 @@ def _read_table(self: LabelingFolder, categories):
             f'{pool.ids[gone[0]]}; the journal keeps them (--label names the column)'
         )
 
+# %% ../../nbs/active/15_labeling.ipynb #18ee9489
+@patch
+def _number(self: LabelingFolder) -> int:
+    "Of the next sheet"
+    number = len(self.sheets) + 1
+    while list(self.folder.glob(f'batch-{number:03d}.*')):
+        number += 1  # left by a kill, reported to nobody
+    return number
+
+
+@patch
+def _write_sheet(self: LabelingFolder, rows, guesses, kind: str) -> Path:
+    "A sheet with these products"
+    pool, end = self.pool, '.csv' if kind == 'csv' else '.json'
+    pool.remember(rows)
+    file, ids = self.folder / f'batch-{self._number():03d}{end}', pool.ids[rows].tolist()
+    (write_batch if kind == 'csv' else write_label_studio)(pool, ids, file, guesses)
+    write_json(self._list, self.sheets | {file.name: ids})
+    self.tell(f'{len(ids):,} products to label: {file}')
+    return file
+
+# %% ../../nbs/active/15_labeling.ipynb #517c596c
+@patch
+def write_audit(
+    self: LabelingFolder,
+    n: int,  # products in the drawer
+    seed: int = 0,  # other seeds, other products
+    kind: str = 'csv',  # or 'label-studio'
+) -> Path:
+    "A sheet of products drawn at random, which do not teach; raises where there was one before"
+    if self._aside():
+        raise ProdclfError(
+            f'{self.folder} has a drawer of {len(self._aside()["drawn"])} products already. '
+            'Remedy: leave --audit out'
+        )
+    free = np.flatnonzero(self.pool.askable())
+    rows = free[audit_rows(len(free), n, seed)]
+    aside = dict(drawn=self.pool.ids[rows].tolist(), taken=[])
+    file = self._write_sheet(rows, None, kind)
+    write_json(self.folder / 'drawer.json', aside)
+    self.tell('its answers are laid aside: they say how much of the catalog would be right')
+    return file
+
+
+@patch
+def _aside(self: LabelingFolder) -> dict:
+    "Ids that were drawn, and those that were taken out since; empty without a drawer"
+    file = self.folder / 'drawer.json'
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+@patch
+def drawer(self: LabelingFolder) -> np.ndarray:
+    "The rows whose answers lie in the drawer"
+    aside = self._aside()
+    ids = sorted({*aside.get('drawn', ())} - {*aside.get('taken', ())})
+    rows = find_ids(self.pool.ids, ids)
+    return np.sort(rows[(rows >= 0) & self.pool.labeled[rows]])
+
+# %% ../../nbs/active/15_labeling.ipynb #8ca02ece
+@patch
+def _take_out(self: LabelingFolder, rows):
+    "The strategy asks about these: from now on their answers teach"
+    aside = self._aside()
+    aside['taken'] += self.pool.ids[rows].tolist()
+    write_json(self.folder / 'drawer.json', aside)
+    self.tell(f'{len(rows):,} answers were taken out of the drawer, since they were asked for')
+
+
+@patch
+def _tell_accuracy(self: LabelingFolder, guesses, y, drawer):
+    "How much of the catalog would be right now"
+    share, low, high = pool_accuracy(guesses, y, drawer, self.pool.y[drawer])
+    self.tell(
+        f'if labeling stopped now, about {share:.1%} of the catalog would be right '
+        f'({low:.1%} to {high:.1%}, by {len(drawer):,} answers in the drawer)'
+    )
+
 # %% ../../nbs/active/15_labeling.ipynb #b8c34da6
 @patch
 def write_next(
@@ -168,30 +247,29 @@ def write_next(
     kind: str = 'csv',  # or 'label-studio'
 ) -> Path:  # None where nothing is above the threshold
     "Choose the next products and write their sheet; raises when nothing is left to ask"
-    pool, sheets, end = self.pool, self.sheets, '.csv' if kind == 'csv' else '.json'
-    pool.askable()  # raises before anything is computed
+    self.pool.askable()  # raises before anything is computed
+    drawer = self.drawer()
+    pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
     every, groups = np.arange(len(pool)), pool.dataset.groups()
     names = names_for(config, embeddings, pool.dataset, pool.classes, every)
     space = FeatureSpace(embeddings, every, names=names)
     prior = names and names_head(space, config.l2)
     args = prior, config.semi, None, config.l2, groups
     head, _ = fit_around_names(space, pool.y, len(pool.classes), *args)
-    number = len(sheets) + 1
-    while list(self.folder.glob(f'batch-{number:03d}.*')):
-        number += 1  # left by a kill, reported to nobody
+    if len(drawer) and head is not None:
+        self._tell_accuracy(HeadProbabilities(space.pool, head).look().guesses, pool.y, drawer)
     out = np.zeros(len(pool), bool)
     for rows, _ in self.waiting().values():
         out[rows] = True
-    rows = next_batch(pool, space, head, config, groups, number, without=out)
+    rows = next_batch(pool, space, head, config, groups, self._number(), without=out)
+    taken = np.intersect1d(rows, drawer)
+    if len(taken):
+        self._take_out(taken)
+        rows = rows[~np.isin(rows, taken)]
     if not len(rows):
         return self.tell('nothing is left above the uncertainty threshold: no sheet written')
-    pool.remember(rows)
     guesses = None if head is None else head_probabilities(space.pool[rows], head)
-    file, ids = self.folder / f'batch-{number:03d}{end}', pool.ids[rows].tolist()
-    (write_batch if kind == 'csv' else write_label_studio)(pool, ids, file, guesses)
-    write_json(self._list, sheets | {file.name: ids})
-    self.tell(f'{len(ids):,} products to label: {file}')
-    return file
+    return self._write_sheet(rows, guesses, kind)
 
 # %% ../../nbs/active/15_labeling.ipynb #c7b8f4e5
 @patch

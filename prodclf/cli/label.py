@@ -72,6 +72,7 @@ def embedded(
 _strategies = (
     'how to choose (`active`: several, with commas between): auto, margin, entropy, '
     'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
+    'uherding, dropquery, tail_first, '
     'or module:name'
 )
 _threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
@@ -197,6 +198,7 @@ _answers = dict(
 )
 _next = dict(
     n=(int, 100, 'products on the next sheet; 0: write none', dict(min=0)),
+    audit=(Optional[int], None, _audit, dict(min=10)),
     another=(bool, False, 'write one more sheet while others are out'),
     format=(str, 'csv', 'csv or label-studio', dict(callback=one_of('csv', 'label-studio'))),
     seed=(int, 0, 'the same seed gives the same result'),
@@ -238,6 +240,7 @@ def _label(
 
     for name in ('by', 'allow_new') if answers['file'] is None else ():
         refuse(answers[name], option_name(name), 'goes with --answers FILE')
+    refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
     config = QueryConfig(n=sheet['n'], seed=sheet['seed'], **query)
     dataset, images = _to_label(data, columns)
     names = pool['categories'] and read_categories(pool['categories'], answers['encoding'])
@@ -264,6 +267,8 @@ def _write_next(work, data, dataset, encoders, config, sheet, answered: bool):
                 raise
             say(e)
         else:
+            if sheet['audit']:
+                return work.write_audit(sheet['audit'], config.seed, sheet['format'])
             work.write_next(embedded(data, dataset, **encoders), config, sheet['format'])
 
 # %% ../../nbs/cli/04_label.ipynb #0c433362
