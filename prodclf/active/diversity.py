@@ -4,14 +4,21 @@
 
 # %% auto #0
 __all__ = ['Cloud', 'k_centres', 'coreset', 'crowding', 'coverage', 'kmeans_cells', 'typiclust', 'purity_radius', 'probcover',
-           'explore']
+           'explore', 'uherding']
 
 # %% ../../nbs/active/02_diversity.ipynb #a00a1974
 import heapq, warnings
 import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
-from .uncertainty import as_floats, as_labeled, tie_keys, unlabeled
+from prodclf.active.uncertainty import (
+    as_floats,
+    as_labeled,
+    distributions,
+    margin_score,
+    tie_keys,
+    unlabeled,
+)
 
 # %% ../../nbs/active/02_diversity.ipynb #d40d7edf
 class Cloud:
@@ -398,3 +405,99 @@ def explore(
         picked = np.append(picked, strategy(min(each, n - len(picked)), embeddings, taken, seed))
         taken[picked] = True
     return picked
+
+# %% ../../nbs/active/02_diversity.ipynb #23bcf168
+class _Herd:
+    "What candidates would add to the representation of some products, block by block"
+
+    def __init__(self, x, targets, doubt, width: float, block: int = 1024):
+        self.x, self.targets, self.block = x, targets, block  # unit rows: (m, D), (t, D)
+        self.doubt, self.width = doubt, width  # (t,), a distance
+        self.best = np.zeros(len(targets), np.float32)  # how near the nearest labeled one is
+
+    def kernel(self, rows) -> np.ndarray:  # (len(rows), t)
+        k = rows @ self.targets.T
+        k -= 1  # minus half of the squared distance of unit vectors
+        k *= 2 / self.width**2
+        return np.exp(k, out=k)
+
+    def know(self, rows):
+        "Take labeled rows into account"
+        for i in range(0, len(rows), self.block):
+            k = self.kernel(rows[i : i + self.block])
+            np.maximum(self.best, k.max(0), out=self.best)
+
+    def gains(self, at) -> np.ndarray:  # (len(at),) of the candidates at these positions
+        out = np.empty(len(at), np.float32)
+        for i in range(0, len(at), self.block):
+            k = self.kernel(self.x[at[i : i + self.block]])
+            k -= self.best
+            np.maximum(k, 0, out=k)
+            out[i : i + self.block] = k @ self.doubt
+        return out
+
+    def pick(self, n: int, keys) -> list:
+        "The greedy choice, lazily: gains that were computed once are upper bounds from then on"
+        bound, picked = self.gains(np.arange(len(self.x))), []
+        fresh = np.full(len(self.x), 0)
+        while len(picked) < n:
+            order = np.lexsort((keys, -bound))[:32]
+            stale = order[fresh[order] < len(picked)]
+            if not len(stale) or stale[0] != order[0]:
+                i = order[0]
+                picked.append(int(i))
+                bound[i] = -np.inf
+                self.know(self.x[[i]])
+                continue
+            bound[stale] = self.gains(stale)
+            fresh[stale] = len(picked)
+        return picked
+
+# %% ../../nbs/active/02_diversity.ipynb #f0485a18
+def uherding(
+    n: int,  # how many products to ask about
+    embeddings,  # (N, D) array, memory map or `DiskRows`
+    labeled,  # (N,) bool
+    probabilities=None,  # (N, C); None: all products are in doubt alike (MaxHerding)
+    seed: int = 0,  # of the draws, and between equals
+    width: float = None,  # of the kernel; None: the smallest distance between labeled products
+    temperature: float = 1.0,  # above 1 flattens the probabilities
+    components: int = 48,  # principal components that distances are measured in; None: all
+    targets: int = 4000,  # unlabeled products that are to be represented, drawn at random
+    most: int = 10_000,  # unlabeled products to choose from, drawn at random
+) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
+    """Products that represent the doubtful ones best, greedily (Bae et al. 2025); raises
+    `ProdclfError` for bad arrays or a width that is not positive"""
+    cloud = Cloud(embeddings)
+    n, free, known = unlabeled(n, labeled, len(cloud))
+    if width is not None and not width > 0:
+        raise ProdclfError(f'width={width!r}. Remedy: a distance above 0, or None')
+    if not n:
+        return np.zeros(0, np.int64)
+    if components:
+        cloud = cloud.leading(components, seed)
+    draw = rng(seed, 'uherding')
+    some = free if len(free) <= most else np.sort(draw.choice(free, max(most, n), replace=False))
+    to_cover = np.sort(draw.choice(free, min(targets, len(free)), replace=False))
+    taught = known if len(known) <= 2000 else np.sort(draw.choice(known, 2000, replace=False))
+    x, y, mine = (_on_sphere(cloud[r]) for r in (some, to_cover, taught))
+    doubt = np.ones(len(to_cover), np.float32)
+    if probabilities is not None:
+        p = distributions(probabilities[to_cover]) ** np.float32(1 / temperature)
+        doubt = margin_score(p / p.sum(1, keepdims=True)).astype(np.float32)
+    herd = _Herd(x, y, doubt, _smallest_distance(mine) if width is None else width)
+    herd.know(mine)
+    return some[herd.pick(min(n, len(some)), -tie_keys(some, seed))].astype(np.int64)
+
+
+def _on_sphere(x):
+    "Rows of length one"
+    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+
+
+def _smallest_distance(x) -> float:
+    "Between two of some unit vectors, if they differ; 1 where there are none such, 0.1 at least"
+    d = 2 - 2 * (x @ x.T)
+    d = d[np.triu_indices(len(x), 1)]
+    d = d[d > 1e-4]
+    return float(max(np.sqrt(d.min()), 0.1)) if len(d) else 1.0

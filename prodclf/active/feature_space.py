@@ -7,7 +7,10 @@ __all__ = ['FeatureRows', 'FeatureSpace', 'fit_head', 'is_many', 'fit_streamed',
            'pool_probabilities', 'committee_probabilities', 'dropout_draws']
 
 # %% ../../nbs/active/09_feature_space.ipynb #7120feb1
+from copy import copy
+
 import numpy as np
+from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from ..models.linear import ViewScaler, fit_logistic, fit_logistic_streamed
 
@@ -62,6 +65,7 @@ class FeatureSpace:
         valid=(),  # (V,) row numbers of those that are kept for stopping
         seed: int = 0,  # of the draw and the components
         memory: float = 256e6,  # bytes; a larger matrix is made as it is read
+        names=None,  # one more view that is no embedding: see `names.NameSimilarity`
     ):
         pool, views = np.asarray(pool, np.int64), {}
         for view in embeddings.views:
@@ -72,6 +76,8 @@ class FeatureSpace:
         if not views:
             why = 'no product of the pool has a text or an image that was embedded'
             raise ProdclfError(f'{why}. Remedy: name the columns that hold them, then embed again')
+        if names is not None:
+            views['names'] = names, names.has, names
         parts = [FeatureRows(views, np.asarray(r, np.int64)) for r in (pool, test, valid)]
         self.columns = parts[0].columns  # view -> slice of the K columns
         held = [p[:] if 4 * len(p) * p.shape[1] <= memory else p for p in parts]
@@ -92,6 +98,28 @@ class FeatureSpace:
         both = f'{len(self.pool):,} pool and {len(self.test):,} test products'
         return f'{both} × {self.pool.shape[1]} ({views}), {kept}'
 
+# %% ../../nbs/active/09_feature_space.ipynb #92054f4d
+@patch
+def without_names(self: FeatureSpace) -> FeatureSpace:
+    "The same products in the views that embeddings gave; itself where there is no other"
+    if 'names' not in self.columns:
+        return self
+    other, end = copy(self), self.columns['names'].start
+    other.columns = {k: c for k, c in self.columns.items() if k != 'names'}
+    for part in ('pool', 'test', 'valid'):
+        p = getattr(self, part)
+        if isinstance(p, np.ndarray):
+            setattr(other, part, p[:, :end])
+        else:
+            setattr(other, part, FeatureRows({k: p.views[k] for k in other.columns}, p.rows))
+    return other
+
+
+@patch(as_prop=True)
+def embeddings(self: FeatureSpace):
+    "The pool as strategies measure distances in it"
+    return self.without_names().pool
+
 # %% ../../nbs/active/09_feature_space.ipynb #6e8b2d6d
 def fit_head(
     z,  # (N, K) vectors, in memory or on disk
@@ -100,6 +128,7 @@ def fit_head(
     start=None,  # (weights, bias) of the round before
     l2: float = 0.1,  # penalty; scikit-learn's C is one over it
     seed: int = 0,  # of the order, where the labels are many
+    around=None,  # (weights, bias) that the penalty pulls to, where the labels are few
 ):  # weights (K, C), bias (C,); None while fewer than two categories are known
     "A softmax head on the rows that are labeled: the optimum, or near it where they are too many"
     rows = np.flatnonzero(y >= 0)
@@ -107,7 +136,7 @@ def fit_head(
         return None
     if is_many(len(rows), z, classes):
         return fit_streamed(z, y, classes, l2, seed=seed)
-    return fit_logistic(z[rows], y[rows], classes, l2, start=start)
+    return fit_logistic(z[rows], y[rows], classes, l2, start=start, around=around)
 
 
 def is_many(
@@ -205,7 +234,8 @@ def committee_probabilities(
     l2: float = 0.1,  # penalty of the others
 ) -> list:  # of (N, C)
     "What heads on each view alone and the joint head predict for the pool"
-    alone = [space.only(v) for v in space.columns] if len(space.columns) > 1 else []
+    views = [v for v in space.columns if v != 'names']
+    alone = [space.only(v) for v in views] if len(views) > 1 else []
     members = [(z, fit_head(z, y, classes, None, l2)) for z in alone] + [(space.pool, head)]
     return [pool_probabilities(z, h) for z, h in members]
 

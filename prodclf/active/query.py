@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['model_outputs', 'random_choice', 'entropy', 'least_confidence', 'margin', 'bald', 'committee', 'diverse', 'scattered',
-           'unseen_share', 'auto', 'Strategy', 'register_strategy', 'list_strategies', 'strategy_named', 'ask',
-           'uncertain']
+           'unseen_share', 'auto', 'dropquery', 'tail_first', 'Strategy', 'register_strategy', 'list_strategies',
+           'strategy_named', 'ask', 'uncertain']
 
 # %% ../../nbs/active/06_query.ipynb #346652ab
 import importlib, inspect
@@ -35,6 +35,7 @@ from prodclf.active.diversity import (
     kmeans_cells,
     probcover,
     typiclust,
+    uherding,
 )
 from .badge import badge
 from .pool import nearest
@@ -171,6 +172,63 @@ def auto(
     ranked = margin(8 * n, probabilities, labeled, seed)
     return scattered(n, ranked, embeddings, groups, labeled, seed)
 
+# %% ../../nbs/active/06_query.ipynb #c0290041
+def dropquery(
+    n: int,  # how many
+    probabilities,  # (N, C)
+    draws,  # T arrays (N, C): probabilities with different inputs hidden; the first three count
+    embeddings,  # (N, D)
+    labeled,  # (N,) bool
+    seed: int = 0,  # of the clustering, and between equals
+) -> np.ndarray:  # (min(n, unlabeled),) int64
+    "Products whose guess flips when inputs are hidden, one of each cluster (Gupte et al. 2024)"
+    n, free, _ = unlabeled(n, labeled, len(labeled))
+    if not n:
+        return np.zeros(0, np.int64)
+    few = _list(draws)[:3]
+    guess = np.asarray(probabilities[free]).argmax(1)
+    flips = sum((np.asarray(d[free]).argmax(1) != guess).astype(int) for d in few)
+    fragile = free[2 * flips > len(few)]
+    if len(fragile) <= n:
+        rest = top_n(margin_score, len(free), probabilities, labeled, seed)
+        return np.append(fragile, rest[~np.isin(rest, fragile)][: n - len(fragile)])
+    cloud = Cloud(np.asarray(embeddings[fragile], np.float32))
+    cell = kmeans_cells(cloud, n, seed)
+    means = np.stack([cloud[cell == c].mean(0) for c in np.unique(cell)])
+    near = np.array([int(cloud.nearest(m[None])[0].argmin()) for m in means])
+    near = np.unique(near)
+    others = np.setdiff1d(np.arange(len(fragile)), near)
+    order = np.append(near, others[np.argsort(tie_keys(fragile[others], seed))])
+    return fragile[order[:n]]
+
+# %% ../../nbs/active/06_query.ipynb #97c3e90d
+def tail_first(
+    n: int,  # how many
+    probabilities,  # (N, C)
+    labeled,  # (N,) bool
+    y,  # (N,) codes, -1 where unknown
+    embeddings,  # (N, D)
+    groups=None,  # (N,) variants of one product share a group
+    seed: int = 0,  # decides wherever chance plays
+    quota: float = 0.5,  # share of the batch for the categories with the fewest labels
+) -> np.ndarray:  # (min(n, unlabeled),) int64
+    "For the rarest categories the product that most probably is one of theirs; the rest by margin"
+    n, taken, y = unlabeled(n, labeled, len(labeled))[0], np.array(labeled, bool), np.asarray(y)
+    p = np.asarray(probabilities[:])
+    counts, picks = np.bincount(y[y >= 0], minlength=p.shape[1]), []
+    expected = p[~taken].sum(0)  # how many there may be
+    wanted = [c for c in np.lexsort((-expected, counts)) if expected[c] > 0.5]
+    for c in wanted[: int(quota * n)]:
+        picks.append(int(np.where(taken, -1, p[:, c]).argmax()))
+        taken[picks[-1]] = True
+        if groups is not None:  # a variant would say the same
+            taken |= np.asarray(groups) == np.asarray(groups)[picks[-1]]
+    open_ = np.array(labeled, bool)
+    open_[picks] = True
+    ranked = margin(8 * n, probabilities, open_, seed)
+    rest = scattered(n - len(picks), ranked, embeddings, groups, open_, seed)
+    return np.append(np.array(picks, np.int64), rest)
+
 # %% ../../nbs/active/06_query.ipynb #6e3d3bdc
 class Strategy(NamedTuple):
     "A query strategy as the loop sees it; made by `strategy_named`"
@@ -278,8 +336,10 @@ register_strategy('random')(random_choice)
 register_strategy('entropy', score=entropy_score)(entropy)
 register_strategy('least_confidence', score=least_confidence_score)(least_confidence)
 register_strategy('margin', score=margin_score)(margin)
-for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, explore):
+for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, explore, uherding):
     register_strategy(_source.__name__)(_source)
+register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
+register_strategy('tail_first', False, False)(tail_first)
 register_strategy('auto', False, False, margin_score)(auto)  # it scatters, and draws, by itself
 
 # %% ../../nbs/active/06_query.ipynb #9d4b3b6f

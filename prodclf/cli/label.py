@@ -74,15 +74,21 @@ def embedded(
 _strategies = (
     'how to choose (`active`: several, with commas between): auto, margin, entropy, '
     'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
+    'uherding, dropquery, tail_first, '
     'or module:name'
 )
 _threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
+_names = 'begin with the names of the categories; default: where their encoder can be had'
+_synonyms = 'what categories are called besides: a list (category: word, word), or a table'
 _share = dict(min=0.0, max=1.0)
 _choice = dict(
     strategy=(str, 'auto', _strategies),
     threshold=(Optional[float], None, _threshold, _share | dict(name='--uncertainty-threshold')),
     scatter=(bool, True, 'spread the batches of strategies that rank single products'),
     l2=(float, 0.1, "penalty of the softmax head; one over scikit-learn's C", dict(min=0.0)),
+    names=(Optional[bool], None, _names, dict(name='--names/--no-names')),
+    synonyms=(Optional[Path], None, _synonyms, dict(exists=True, dir_okay=False)),
+    semi=(bool, True, 'let unlabeled products teach the head'),
 )
 _encoders = dict(
     embeddings=(EmbeddingsFolder, None),
@@ -94,6 +100,8 @@ _encoders = dict(
 )
 
 # %% ../../nbs/cli/04_label.ipynb #02d3708d
+_audit = 'random products that are answered first and do not teach: they say how right all are'
+_enough = 'stop when so much of the catalog is surely right, as the audited products say'
 _some, _stops, _candidates = (
     dict(min=1),
     'stop when this share of the guesses stays the same twice',
@@ -123,6 +131,8 @@ _stop = dict(
         _share | dict(name='--target-accuracy'),
     ),
     stable=(Optional[float], None, _stops, _share),
+    audit=(Optional[int], None, _audit, dict(min=10)),
+    enough=(Optional[float], None, _enough, _share),
 )
 
 # %% ../../nbs/cli/04_label.ipynb #8851b2a2
@@ -162,6 +172,8 @@ def _active(
     from prodclf.core import Clock
     from prodclf.active.query import strategy_named
 
+    refuse(stop['enough'] and not stop['audit'], '--enough', 'goes with --audit N')
+    refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
     names = tracker_names(loop.pop('track'))
@@ -202,6 +214,7 @@ _answers = dict(
 )
 _next = dict(
     n=(int, 100, 'products on the next sheet; 0: write none', dict(min=0)),
+    audit=(Optional[int], None, _audit, dict(min=10)),
     another=(bool, False, 'write one more sheet while others are out'),
     format=(str, 'csv', 'csv or label-studio', dict(callback=one_of('csv', 'label-studio'))),
     seed=(int, 0, 'the same seed gives the same result'),
@@ -243,6 +256,7 @@ def _label(
 
     for name in ('by', 'allow_new') if answers['file'] is None else ():
         refuse(answers[name], option_name(name), 'goes with --answers FILE')
+    refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
     config = QueryConfig(n=sheet['n'], seed=sheet['seed'], **query)
     dataset, images = _to_label(data, columns)
     names = pool['categories'] and read_categories(pool['categories'], answers['encoding'])
@@ -269,6 +283,8 @@ def _write_next(work, data, dataset, encoders, config, sheet, answered: bool):
                 raise
             say(e)
         else:
+            if sheet['audit']:
+                return work.write_audit(sheet['audit'], config.seed, sheet['format'])
             work.write_next(embedded(data, dataset, **encoders), config, sheet['format'])
 
 # %% ../../nbs/cli/04_label.ipynb #0c433362
