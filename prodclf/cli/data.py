@@ -163,12 +163,13 @@ _Folder = Annotated[
     Optional[Path],
     option('--out', 'folder; default: embeddings/NAME in the prepared folder', file_okay=False),
 ]
-_precision = dict(default='encoders.embeddings.embed.precision', callback=one_of('fp32', 'bf16'))
+_precisions = 'fp32', 'bf16', 'int8'
+_precision = dict(default='encoders.embeddings.embed.precision', callback=one_of(*_precisions))
 _device = 'cpu or cuda; default: cuda for networks, if there is one'
 _run = dict(
     workers=(Workers, None),
     **_where,
-    precision=(Optional[str], None, 'of networks', _precision),
+    precision=(Optional[str], None, 'of networks: fp32, bf16, or int8 by onnxruntime', _precision),
     device=(Optional[str], None, _device),
     seed=(Seed, 0),
 )

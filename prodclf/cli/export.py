@@ -54,7 +54,7 @@ def _read_judges(data: Path, columns: dict):
     late = is_prepared(data) or str(data) == 'embedded'
     return open_data(data, {} if late else columns)
 
-# %% ../../nbs/cli/05_export.ipynb #ad9dc473
+# %% ../../nbs/cli/05_export.ipynb #b32fe5d4
 def _say_card(out: Path, card: dict):
     "The table of variants on standard output; what stays in floats, and where the folder is"
     import pandas as pd
@@ -70,7 +70,7 @@ def _say_card(out: Path, card: dict):
         say(f'  {part["part"]} stays in floats: {part["why"] or "it is no network"}')
     say(f'export: {out}')
 
-
+# %% ../../nbs/cli/05_export.ipynb #bf9cee3e
 @app.command()
 def export(
     model: Model,

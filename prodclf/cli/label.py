@@ -274,7 +274,7 @@ def _to_label(data: Path, columns: dict):
 @app.command('bench')
 def _bench(
     name: Annotated[
-        str, typer.Argument(metavar='NAME', help='which: query, prepare, load or serve')
+        str, typer.Argument(metavar='NAME', help='query, prepare, load, onnx or serve')
     ],
     out: Out = Path('bench'),
     size: Annotated[
@@ -300,7 +300,7 @@ def _bench(
     from importlib import import_module
     from prodclf.bench.frame import run_bench, shown
 
-    for chapter in ('query', 'prepare', 'load'):
+    for chapter in ('query', 'prepare', 'load', 'onnx'):
         import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
     table = run_bench(name, out, size, peer_python)
     print(shown(table.to_dict('records')).to_string(index=False))

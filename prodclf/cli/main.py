@@ -243,8 +243,13 @@ _training = dict(
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
 )
+_precisions = 'fp32', 'bf16', 'int8'
+_precision = 'in which frozen encoders run: fp32, bf16, or int8 by onnxruntime; default: fp32'
 _encoding = dict(
-    image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
+    image_weights=(ImageWeights, None),
+    max_length=(MaxLength, None),
+    image_size=(ImageSize, None),
+    precision=(Optional[str], None, _precision, dict(callback=one_of(*_precisions))),
 )
 
 

@@ -34,6 +34,7 @@ from prodclf.core import (
 from ..data.dataset import FolderProducts, ProductDataset, SubsetProducts, check_rows
 from ..data.prepare import plain_errors
 from .descriptors import save_array
+from .onnx import catalog_encoder
 from .registry import _maker, load_encoder, make_encoders
 from .vectors import DiskRows, VectorStore, content_keys, key_type, to_half
 from .weights import read_settings
@@ -208,7 +209,7 @@ class EncodePlan(NamedTuple):
     # pickled stays in this one
     workers: int = None
     engine: str = 'local'  # or 'ray'
-    precision: str = 'fp32'  # of networks
+    precision: str = 'fp32'  # of networks: 'fp32', 'bf16', 'int8'
     device: str = None  # 'cpu' or 'cuda'; None: cuda where there is one
     address: str = None  # of the Ray cluster
     block: int = None  # contents in a job; None: as the encoder says
@@ -366,14 +367,15 @@ def _write_views(home, known: dict):
     write_json(home / 'embeddings.json', dict(format=2, views=known))
 
 
-def _about(encoder, asked, precision: str) -> dict:
+def _about(encoder, asked, precision: str, runner) -> dict:
     "What is written down about the encoder of a view"
     name = Path(encoder.name).name if Path(encoder.name).is_absolute() else encoder.name
     shown = getattr(encoder, 'extra_repr', encoder.__repr__)()
     about = dict(encoder=name, shown=shown, asked=asked, dim=encoder.dim)
     precision = precision if encoder.kind == 'network' else 'fp32'
     about |= dict(widths=list(encoder.widths), fingerprint=encoder.fingerprint)
-    return about | dict(precision=precision, key=digest(encoder.fingerprint, precision))
+    mark = (runner.fingerprint,) if runner is not encoder else ()
+    return about | dict(precision=precision, key=digest(encoder.fingerprint, precision, *mark))
 
 
 def _store(home, about: dict) -> VectorStore:
@@ -414,7 +416,7 @@ def _settled(home, abouts: dict, given: bool):
         )
     return home
 
-
+# %% ../../nbs/encoders/10_embeddings.ipynb #8f6c62d8
 def _check_choices(specs: dict, plan: EncodePlan):
     "Raise for a choice that does not exist"
     if not specs:
@@ -422,13 +424,18 @@ def _check_choices(specs: dict, plan: EncodePlan):
             'there is nothing to encode, or nothing to encode with. Remedy: products with text or '
             'images, and a text or an image encoder'
         )
-    for what, choices in dict(precision=('fp32', 'bf16'), engine=('local', 'ray')).items():
+    for what, choices in dict(precision=('fp32', 'bf16', 'int8'), engine=('local', 'ray')).items():
         if getattr(plan, what) not in choices:
             raise ProdclfError(
                 f'unknown {what} {getattr(plan, what)!r}. Remedy: {" or ".join(map(repr, choices))}'
             )
     if plan.address and plan.engine != 'ray':
         raise ProdclfError('an address is one of a cluster. Remedy: --engine ray, or leave it out')
+    if plan.precision == 'int8' and (plan.engine == 'ray' or plan.device == 'cuda'):
+        raise ProdclfError(
+            'int8 is for the processors of this machine. Remedy: --precision bf16, or '
+            '--engine local --device cpu'
+        )
 
 # %% ../../nbs/encoders/10_embeddings.ipynb #56941376
 def _fitted_before(home, specs: dict, asked: dict) -> dict:
@@ -449,7 +456,7 @@ def embed(
     out=None,  # folder that remembers the rows; None: as the text above says
     workers: int = None,  # processes; None: as `EncodePlan` says, so for the next five
     engine: str = 'local',  # or 'ray'
-    precision: str = 'fp32',  # or 'bf16'
+    precision: str = 'fp32',  # or 'bf16'; or 'int8', by onnxruntime
     device: str = None,  # 'cpu' or 'cuda'
     address: str = None,  # of the Ray cluster
     block: int = None,  # contents in a job
@@ -470,16 +477,19 @@ def embed(
     asked = {v: dict(options, encoder=str(s), seed=seed) for v, s in specs.items()}
     kept = _fitted_before(home, specs, asked)
     encoders = make_encoders(dataset, **specs, seed=seed, kept=kept, **options)
-    abouts = {v: _about(e, asked[v], precision) for v, e in encoders.items()}
+    runners = {v: catalog_encoder(e, precision, dataset, home, seed) for v, e in encoders.items()}
+    abouts = {v: _about(e, asked[v], precision, runners[v]) for v, e in encoders.items()}
     home, parts, stats = _settled(home, abouts, bool(out)), {}, {}
     with plain_errors(home or cache_folder()):
         for view, encoder in encoders.items():
-            parts[view], stats[view] = _embed_view(dataset, view, encoder, abouts[view], home, plan)
+            both = encoder, runners[view]
+            parts[view], stats[view] = _embed_view(dataset, view, both, abouts[view], home, plan)
     return Embeddings(parts, home, stats)
 
 # %% ../../nbs/encoders/10_embeddings.ipynb #c978262f
-def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`, `EncodeStats`
-    "One view, written down where there is a folder"
+def _embed_view(dataset, view, both, about, home, plan) -> tuple:  # `_View`, `EncodeStats`
+    "One view, written down where there is a folder; of `both`, the encoder and what runs it"
+    encoder, runner = both
     store, place = _store(home, about), home and home / 'encoders' / view
     known = _known_views(home)
     if home:
@@ -496,8 +506,8 @@ def _embed_view(dataset, view, encoder, about, home, plan) -> tuple:  # `_View`,
     keys = np.concatenate([np.zeros(0, key_type), *keys])
     contents = np.unique(keys, return_index=True, return_inverse=True)
     del keys
-    source = place if home and encoder.kind != 'own' else encoder
-    run = partial(_results, plan, dataset, view, encoder, source, store.folder / 'store.json')
+    source = place if home and runner.kind not in ('own', 'onnx') else runner
+    run = partial(_results, plan, dataset, view, runner, source, store.folder / 'store.json')
     at, stats = _fill(store, contents, run, plan.block or encoder.block, f'embedding {view}')
     if home:
         save_array(home / f'{view}.rows.npy', at)
@@ -510,7 +520,8 @@ def _forget(home: Path, views):
     known = _known_views(home)
     for view in set(views) & set(known):
         shutil.rmtree(_store(home, known[view]).folder, ignore_errors=True)
-        shutil.rmtree(home / 'encoders' / view, ignore_errors=True)
+        for name in (view, f'{view}-int8'):
+            shutil.rmtree(home / 'encoders' / name, ignore_errors=True)
     if known:
         _write_views(home, {v: a for v, a in known.items() if v not in views})
 

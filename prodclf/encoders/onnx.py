@@ -4,20 +4,22 @@
 
 # %% auto #0
 __all__ = ['few_photos', 'most_photos', 'onnx_session', 'write_onnx', 'check_onnx', 'export_encoder', 'OnnxEncoder',
-           'check_photos', 'quantize_encoder']
+           'check_photos', 'quantize_encoder', 'int8_encoder', 'catalog_encoder']
 
-# %% ../../nbs/encoders/09_onnx.ipynb #8b590e0e
+# %% ../../nbs/encoders/09_onnx.ipynb #e5c49efe
 import contextlib
 import io
 import logging
+import os
 import shutil
+import tempfile
 import warnings
 from inspect import signature
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from ..core import ProdclfError, digest, need, write_json
+from ..core import ProdclfError, cache_folder, digest, need, write_json
 from .preparation import missing_text, prepare_image
 from .weights import read_settings
 
@@ -166,7 +168,11 @@ def _export_image(encoder, folder: Path, what: str) -> dict:
     check_onnx(module, [dict(image=x), dict(image=x[:1])], folder / 'model.onnx', what)
     return dict(preparation=encoder.preparation, flip=encoder.flip)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #e13512b6
+# %% ../../nbs/encoders/09_onnx.ipynb #5c856d15
+def _onnx_mark(encoder) -> str:
+    return digest('onnx', encoder.fingerprint, 'fp32')
+
+
 def export_encoder(
     encoder,  # a `TextEncoder` or `ImageEncoder`
     folder,  # made when missing
@@ -184,7 +190,7 @@ def export_encoder(
         encoder.train(training)
     about = dict(format=2, view=encoder.view, kind='onnx', name=Path(encoder.name).name)
     about |= dict(precision='fp32', dim=encoder.dim, widths=list(encoder.widths))
-    about |= dict(fingerprint=digest('onnx', encoder.fingerprint, 'fp32'))
+    about |= dict(fingerprint=_onnx_mark(encoder))
     write_json(folder / 'encoder.json', about | more)
     return folder
 
@@ -280,7 +286,7 @@ class OnnxEncoder:
             return _encode_texts(self, list(values))
         return _encode_images(self, list(values), bs, workers)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #7b1822b2
+# %% ../../nbs/encoders/09_onnx.ipynb #747e735e
 few_photos, most_photos = 200, 500  # for the ranges of an image network
 
 
@@ -292,7 +298,7 @@ def check_photos(
     if found < least:
         raise ProdclfError(
             f'{found} images that can be read are too few to find the ranges of an image '
-            f'network. Remedy: at least {least} photos of products, with --calibration DATA'
+            f'network in eight bits. Remedy: products with at least {least} photos, or no int8'
         )
 
 
@@ -327,7 +333,7 @@ def _quantize_image(source: Path, target: Path, batches: list, per_channel: bool
     finally:
         clean.unlink(missing_ok=True)
 
-# %% ../../nbs/encoders/09_onnx.ipynb #09dda9e3
+# %% ../../nbs/encoders/09_onnx.ipynb #01bb76c2
 def _quantize_text(source: Path, target: Path, per_channel: bool):
     "A graph whose matrices are signed eight-bit numbers, with scales found while it runs"
     q = need('onnxruntime.quantization')
@@ -363,5 +369,49 @@ def quantize_encoder(
         shutil.copyfile(encoder.folder / 'tokenizer.json', folder / 'tokenizer.json')
     mark = digest('onnx', encoder.fingerprint, target.read_bytes())
     about = encoder.about | dict(precision='int8', per_channel=per_channel, fingerprint=mark)
+    about['source'] = encoder.fingerprint
     write_json(folder / 'encoder.json', about)
     return folder
+
+# %% ../../nbs/encoders/09_onnx.ipynb #d2af271a
+def int8_encoder(
+    encoder,  # a `TextEncoder` or `ImageEncoder`
+    folder,  # where the result is kept, and found again
+    images=None,  # of products, for the ranges of an image network
+    least: int = few_photos,  # images that are wanted
+) -> OnnxEncoder:
+    "The same encoder in eight bits; raises `ProdclfError` for too few images"
+    folder, source = Path(folder), _onnx_mark(encoder)
+    if (folder / 'encoder.json').is_file() and OnnxEncoder(folder).about.get('source') == source:
+        return OnnxEncoder(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.onnx-', dir=folder.parent) as place:
+        floats = export_encoder(encoder, Path(place) / 'fp32')
+        made = quantize_encoder(floats, Path(place) / 'int8', images, least=least)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(made, folder)
+    return OnnxEncoder(folder)
+
+# %% ../../nbs/encoders/09_onnx.ipynb #b2fee1ee
+def catalog_encoder(
+    encoder,  # of texts or images, see `make_encoders`
+    precision: str,  # 'int8'; for any other, and for what is no network, it is the encoder itself
+    dataset,  # `ProductDataset`, whose photos give the ranges of an image network
+    home=None,  # folder of the embeddings, where the result is kept; None: the cache folder
+    seed: int = 0,  # of which photos
+):  # `OnnxEncoder`, or the encoder
+    "What encodes a catalog in this precision; raises `ProdclfError` for too few photos"
+    from prodclf.encoders.registry import sample_rows
+    from prodclf.encoders.vectors import content_keys, has_value
+
+    if precision != 'int8' or encoder.kind != 'network':
+        return encoder
+    images, place = [], home and Path(home) / 'encoders' / f'{encoder.view}-int8'
+    if encoder.view == 'image':
+        rows = sample_rows(len(dataset), 2000, seed)
+        values = dataset.take(rows, ['image']).image.tolist()
+        images = [v for v, there in zip(values, has_value('image', values), strict=True) if there]
+    if place is None:
+        mark = content_keys('image', images).tobytes()
+        place = cache_folder('onnx') / digest(encoder.fingerprint, mark)
+    return int8_encoder(encoder, place, images)

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Bounds', 'export_model']
 
-# %% ../../nbs/serve/03_export.ipynb #daa4da99
+# %% ../../nbs/serve/03_export.ipynb #aaf105a9
+import os
 import shutil
 import tempfile
 import time
@@ -31,7 +32,7 @@ from prodclf.encoders.onnx import (
 )
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
-from .runtime import ExportedModel, load_export, write_export
+from .runtime import ExportedModel, is_export, load_export, write_export
 
 # %% ../../nbs/serve/03_export.ipynb #a174f145
 def _head_graph(head):
@@ -288,7 +289,7 @@ class Bounds:
         low = found['agreement'] < self.agreement
         return f'agreement {found["agreement"]:.1%}, under {self.agreement:.1%}' if low else ''
 
-# %% ../../nbs/serve/03_export.ipynb #91589001
+# %% ../../nbs/serve/03_export.ipynb #ee0fc965
 def _megabytes(folder: Path) -> float:
     return sum(f.stat().st_size for f in Path(folder).rglob('*') if f.is_file()) / 1e6
 
@@ -315,7 +316,7 @@ def _tried(judge: _Judge, key: str, source: Path, place: Path, photos: list, bou
         row['why'] = '' if row is best[0] else f'{best[0]["scales"]} is better'
     return rows, best
 
-
+# %% ../../nbs/serve/03_export.ipynb #450b8154
 def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Bounds, place: Path):
     "Replace encoders of an export by eight-bit ones within the bounds; rows about all parts"
     rows, chosen = [], {}
@@ -334,15 +335,12 @@ def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Boun
         shutil.copytree(folder, out / f'encoder-{key}')
     return rows, judge({k: v for k, (*_, v) in chosen.items()})
 
-# %% ../../nbs/serve/03_export.ipynb #c73d76c7
-def _make_room(out: Path):
-    "An empty folder, or one that held an export before; raises for anything else"
-    if out.is_file() or (
-        out.is_dir() and any(out.iterdir()) and not (out / 'export.json').is_file()
-    ):
+# %% ../../nbs/serve/03_export.ipynb #bb7a36ca
+def _check_room(out: Path):
+    "Raise where a folder holds something that is no export"
+    foreign = out.is_dir() and any(out.iterdir()) and not is_export(out)
+    if foreign or out.is_file():
         raise ProdclfError(f'{out} holds something else. Remedy: name an empty folder with --out')
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
 
 
 def _floats(rows: list, keys) -> list:
@@ -351,7 +349,7 @@ def _floats(rows: list, keys) -> list:
     why = {r['part']: r['why'] for r in rows if r.get('why')}
     return [dict(part=k, why=why.get(k, '')) for k in keys if k not in kept]
 
-# %% ../../nbs/serve/03_export.ipynb #e3368d0c
+# %% ../../nbs/serve/03_export.ipynb #3ba4b25b
 def export_model(
     predictor,  # a `Predictor`
     out,  # folder; made when missing, an export that is there is replaced
@@ -371,15 +369,16 @@ def export_model(
         )
     out, bounds, card = Path(out), bounds or Bounds(), _card(predictor, name)
     court = _court(dataset, predictor, most, seed, _image_size(predictor)) if int8 else None
-    _make_room(out)
-    try:
-        with tempfile.TemporaryDirectory(prefix='export-') as place:
-            about = _export_parts(predictor, out)
-            card |= _measured(predictor, out, about, court, bounds, Path(place))
-            write_export(out, about | dict(card=card))
-    except BaseException:
+    _check_room(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='.export-', dir=out.parent) as place:
+        made = Path(place) / 'out'
+        made.mkdir()
+        about = _export_parts(predictor, made)
+        card |= _measured(predictor, made, about, court, bounds, Path(place))
+        write_export(made, about | dict(card=card))
         shutil.rmtree(out, ignore_errors=True)
-        raise
+        os.replace(made, out)
     return card
 
 # %% ../../nbs/serve/03_export.ipynb #0c317f3d

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['export_format', 'write_export', 'is_export', 'read_export', 'ExportedModel', 'OnnxEngine', 'load_export']
 
-# %% ../../nbs/serve/02_runtime.ipynb #657ac837
+# %% ../../nbs/serve/02_runtime.ipynb #7bc83ff4
 import json
 from collections import Counter
 from pathlib import Path
@@ -155,7 +155,7 @@ def _vote(blend: dict, log_proba: dict) -> np.ndarray:  # (N, C)
         anybody = anybody | has
     return np.where(anybody[:, None], _log_softmax(pooled), np.array(blend['prior']))
 
-# %% ../../nbs/serve/02_runtime.ipynb #fe59dd2c
+# %% ../../nbs/serve/02_runtime.ipynb #a051e8f7
 export_format = 1
 _again = 'Remedy: copy the whole folder again, or export the model again'
 

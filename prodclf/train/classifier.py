@@ -42,7 +42,7 @@ class TrainConfig:
     skip_single: bool = False  # finetune: no text-only and image-only networks
     max_length: int = None  # tokens of a text that a network reads; default: 64
     image_size: int = None  # pixels of an image's side; default: what the encoder was trained with
-    precision: str = 'fp32'  # in which frozen encoders run: 'fp32' or 'bf16'
+    precision: str = 'fp32'  # in which frozen encoders run: 'fp32', 'bf16', 'int8'
     min_count: int = 10  # products a category must have
     test_size: float = 0.2  # share of the products that measure
     valid_size: float = 0.15  # share that chooses; the frozen recipe learns from these, too
@@ -54,6 +54,7 @@ class TrainConfig:
         for name, choices in dict(
             mode=('frozen', 'finetune'),
             solver=('auto', 'exact', 'streamed'),
+            precision=('fp32', 'bf16', 'int8'),
             loss=(None, 'ce', 'balanced', 'logit_adjusted'),
         ).items():
             if getattr(self, name) not in choices:
@@ -69,13 +70,20 @@ class TrainConfig:
 @patch
 def _refuse_idle(self: TrainConfig):
     "Raise for an option that would change nothing"
-    networks = self.mode == 'finetune' or self.fusion not in ('auto', 'blend')
+    networks_alone = self.fusion not in ('auto', 'blend')
+    networks = self.mode == 'finetune' or networks_alone
     for name in ('epochs', 'batch_size', 'loss'):
         if getattr(self, name) is not None and not networks:
             raise ProdclfError(
                 f"{name} is for networks, and mode='frozen' with fusion={self.fusion!r} trains "
                 "none. Remedy: leave it out, or mode='finetune', or name a fusion head"
             )
+    frozen = self.mode == 'frozen' or not ('tiny' in (self.text, self.image) or networks_alone)
+    if self.precision != 'fp32' and not frozen:
+        raise ProdclfError(
+            f"precision={self.precision!r} is for frozen encoders, and there are none. Remedy: "
+            "mode='frozen'"
+        )
     if self.skip_single and self.mode == 'frozen':
         raise ProdclfError(
             "skip_single is for mode='finetune': the frozen members cost seconds. Remedy: "
