@@ -335,7 +335,7 @@ def _quantized(judge: _Judge, out: Path, about: dict, photos: list, bounds: Boun
         shutil.copytree(folder, out / f'encoder-{key}')
     return rows, judge({k: v for k, (*_, v) in chosen.items()})
 
-# %% ../../nbs/serve/03_export.ipynb #bb7a36ca
+# %% ../../nbs/serve/03_export.ipynb #5c3c1834
 def _check_room(out: Path):
     "Raise where a folder holds something that is no export"
     foreign = out.is_dir() and any(out.iterdir()) and not is_export(out)
@@ -346,7 +346,8 @@ def _check_room(out: Path):
 def _floats(rows: list, keys) -> list:
     "What stays in floats, and why"
     kept = {r['part'] for r in rows if r['kept']}
-    why = {r['part']: r['why'] for r in rows if r.get('why')}
+    tried = sorted(rows, key=lambda r: -r.get('loss', np.inf))  # the better version speaks
+    why = {r['part']: r['why'] for r in tried}
     return [dict(part=k, why=why.get(k, '')) for k in keys if k not in kept]
 
 # %% ../../nbs/serve/03_export.ipynb #3ba4b25b
