@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['label_router']
 
-# %% ../../nbs/serve/11_label_page.ipynb #fd947ca4
+# %% ../../nbs/serve/11_label_page.ipynb #215425ec
 from ..core import ProdclfError, need, plain
 from .dashboard import render_live_page
 from .labeling import LabelingSession
 
-# %% ../../nbs/serve/11_label_page.ipynb #5dd3c575
+# %% ../../nbs/serve/11_label_page.ipynb #069fdc9e
 def _bodies() -> tuple:
     "What a browser may send"
     pydantic = need('pydantic', 'serve')
@@ -52,7 +52,7 @@ def _handled(session, act, body):
     except ProdclfError as e:
         return JSONResponse(dict(error=dict(code='refused', message=str(e))), 400)
 
-# %% ../../nbs/serve/11_label_page.ipynb #bdeb43fa
+# %% ../../nbs/serve/11_label_page.ipynb #da7f27ff
 def label_router(
     session: LabelingSession,  # that the page is about
 ):  # fastapi.APIRouter
@@ -88,7 +88,7 @@ def label_router(
 
     return router
 
-# %% ../../nbs/serve/11_label_page.ipynb #b6af2c58
+# %% ../../nbs/serve/11_label_page.ipynb #42d17c6c
 def _jpeg(session, id: str, size: int = 960):
     "The image of a product, small enough for a screen; 404 where there is none"
     from fastapi import HTTPException, Response

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Leases', 'Question', 'LabelingSession']
 
-# %% ../../nbs/serve/07_labeling.ipynb #f5774037
+# %% ../../nbs/serve/07_labeling.ipynb #83bc3b38
 import json, threading, time
 from collections import Counter, deque
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
 
-# %% ../../nbs/serve/07_labeling.ipynb #c0db5e86
+# %% ../../nbs/serve/07_labeling.ipynb #8f3b24a9
 class Leases:
     "Which browser has which product, and until when; one thread at a time may use it"
 
@@ -47,7 +47,7 @@ class Leases:
             del self.held[row]
         return over
 
-# %% ../../nbs/serve/07_labeling.ipynb #9ff0af55
+# %% ../../nbs/serve/07_labeling.ipynb #b1ac80bc
 class Question(NamedTuple):
     "A product that is asked about, and the guesses beside it"
 
@@ -68,7 +68,7 @@ def _mixed(chosen, random, draw) -> list:
     order += [(p, Question(r, True)) for p, r in zip(places.tolist(), random, strict=True)]
     return [question for _, question in sorted(order, key=lambda pair: pair[0])]
 
-# %% ../../nbs/serve/07_labeling.ipynb #518b0830
+# %% ../../nbs/serve/07_labeling.ipynb #2625a192
 class LabelingSession:
     "A folder that several people label at once; raises where another server has it"
 
@@ -109,7 +109,7 @@ class LabelingSession:
     def _quiet(self, line):
         "What the folder tells is not for the console of a server"
 
-# %% ../../nbs/serve/07_labeling.ipynb #f19fd2b5
+# %% ../../nbs/serve/07_labeling.ipynb #4fd46ea4
 @patch
 def _lock_folder(self: LabelingSession, folder):
     "Keep other servers out; raises when one is there"
@@ -145,7 +145,7 @@ def close(self: LabelingSession):
         self._write_labels()
     self.folder_lock.release()
 
-# %% ../../nbs/serve/07_labeling.ipynb #d1bd4097
+# %% ../../nbs/serve/07_labeling.ipynb #9c3cf938
 @patch
 def _write_labels(self: LabelingSession):
     "All labels so far as a table, as after a sheet; the journal is what counts"
@@ -155,7 +155,7 @@ def _write_labels(self: LabelingSession):
         except ProdclfError as e:
             self.trouble = str(e)
 
-# %% ../../nbs/serve/07_labeling.ipynb #6602329c
+# %% ../../nbs/serve/07_labeling.ipynb #7eb6ede4
 @patch
 def train(self: LabelingSession):
     "Fit the head to the labels that are known, and choose the next questions"
@@ -180,7 +180,7 @@ def train(self: LabelingSession):
     finally:
         self.training = False
 
-# %% ../../nbs/serve/07_labeling.ipynb #e35d4904
+# %% ../../nbs/serve/07_labeling.ipynb #e56a3e07
 @patch
 def choose(
     self: LabelingSession,
@@ -207,7 +207,7 @@ def choose(
         self.dry = not chosen  # there is nothing to choose until the model is another
         self.pool.remember([q.row for q in questions])
 
-# %% ../../nbs/serve/07_labeling.ipynb #eb0feaf5
+# %% ../../nbs/serve/07_labeling.ipynb #f2f8e694
 @patch
 def _not_to_ask(self: LabelingSession, anew: bool = False):
     "(N,) bool: labeled, skipped, lent, in the queue (unless anew), or on a sheet that is out"
@@ -250,7 +250,7 @@ def _low(self: LabelingSession) -> bool:
     "Whether more questions are wanted and to be had"
     return len(self.queue) < self.config.n / 4 and not self.dry
 
-# %% ../../nbs/serve/07_labeling.ipynb #66b236dd
+# %% ../../nbs/serve/07_labeling.ipynb #e2bc4fab
 @patch
 def _with_guesses(self: LabelingSession, questions: list) -> list:
     "Questions with the guesses of the served model, where there is one"
@@ -278,7 +278,7 @@ def _text(title, text) -> str:
     title, text = (v if isinstance(v, str) else '' for v in (title, text))
     return text if text.startswith(title) else f'{title}. {text}'
 
-# %% ../../nbs/serve/07_labeling.ipynb #06cb5252
+# %% ../../nbs/serve/07_labeling.ipynb #61f7fbf8
 @patch
 def _guess(self: LabelingSession, question: Question) -> Question:
     "The question with the guesses of the head, where there is one, and those that are shown"
@@ -301,7 +301,7 @@ def _versus(self: LabelingSession, latest: int = 40) -> dict:
     shown = 'own' if len(both) >= 10 and own >= served else 'served'
     return dict(n=len(both), served=served, own=own, shown=shown)
 
-# %% ../../nbs/serve/07_labeling.ipynb #d80490c0
+# %% ../../nbs/serve/07_labeling.ipynb #9f350752
 @patch
 def lend(
     self: LabelingSession,
@@ -334,7 +334,7 @@ def _return(self: LabelingSession, rows):
     "Products that were lent and not answered"
     self.back += [self.held.pop(row) for row in rows if row in self.held]
 
-# %% ../../nbs/serve/07_labeling.ipynb #633206ee
+# %% ../../nbs/serve/07_labeling.ipynb #e9435096
 @patch
 def _next_question(self: LabelingSession, by: str):
     "What nobody has and nobody has answered; None where there is nothing"
@@ -351,7 +351,7 @@ def _next_question(self: LabelingSession, by: str):
             return Question(row)
     return None
 
-# %% ../../nbs/serve/07_labeling.ipynb #393117ac
+# %% ../../nbs/serve/07_labeling.ipynb #8189aaa8
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
@@ -382,7 +382,7 @@ def release(
         self._return(self.leases.take_back(client))
         self.names.pop(client, None)
 
-# %% ../../nbs/serve/07_labeling.ipynb #4bfc9db8
+# %% ../../nbs/serve/07_labeling.ipynb #9672e534
 @patch
 def answer(
     self: LabelingSession,
@@ -413,7 +413,7 @@ def answer(
         self._stir()
         return dict(n=n, id=id, disputed=row in self.pool.disputed)
 
-# %% ../../nbs/serve/07_labeling.ipynb #e951f67d
+# %% ../../nbs/serve/07_labeling.ipynb #20d495f0
 def _ranks(question: Question, label: str) -> dict:
     "At which place the answer stood among the guesses, of those that were made"
     found = dict(model=question.model, labels=question.labels, random=question.random)
@@ -433,7 +433,7 @@ def _entry_of(self: LabelingSession, row: int, by: str) -> int:
     mine = (e.n for e in entries if e.by == by and e.n not in self.pool.undone)
     return next(mine, -1)
 
-# %% ../../nbs/serve/07_labeling.ipynb #be5882d6
+# %% ../../nbs/serve/07_labeling.ipynb #d786c2b3
 @patch
 def undo(
     self: LabelingSession,
@@ -462,7 +462,7 @@ def undo(
             self.leases.give(row, client)
         return self._described(self.held[row])
 
-# %% ../../nbs/serve/07_labeling.ipynb #adb33d0c
+# %% ../../nbs/serve/07_labeling.ipynb #3344da71
 @patch
 def _read_notes(self: LabelingSession):
     "What is known of earlier answers; a line that was cut off is left out"
@@ -497,7 +497,7 @@ def _note(self: LabelingSession, note: dict):
     with open(self.notes_file, 'ab') as f:
         f.write(json.dumps(plain(note), ensure_ascii=False).encode() + b'\n')
 
-# %% ../../nbs/serve/07_labeling.ipynb #27453c8a
+# %% ../../nbs/serve/07_labeling.ipynb #fdf4576a
 @patch
 def agreement(
     self: LabelingSession,
@@ -527,7 +527,7 @@ def _hits(notes: list, which: str = 'rank') -> dict:
     ranks = [note[which] for note in notes]
     return dict(n=len(ranks), first=ranks.count(1), five=sum(r is not None for r in ranks))
 
-# %% ../../nbs/serve/07_labeling.ipynb #8c0be62b
+# %% ../../nbs/serve/07_labeling.ipynb #797f7d46
 @patch
 def state(
     self: LabelingSession,
@@ -555,7 +555,7 @@ def state(
             **self.agreement(),
         )
 
-# %% ../../nbs/serve/07_labeling.ipynb #4f31c084
+# %% ../../nbs/serve/07_labeling.ipynb #8bb167dd
 @patch
 def _people(self: LabelingSession) -> list:
     "(name, answers, whether a page is open), the busiest first"
