@@ -266,9 +266,14 @@ def _read_as(dataset) -> dict:
     return {k: options[k] for k in names if k in options}
 
 # %% ../../nbs/cli/09_main.ipynb #e7bfeb12
-_precisions = ('fp32', 'bf16', 'fp16')
+_network_precisions = ('fp32', 'bf16', 'fp16')
 _networks = dict(
-    precision=(Optional[str], None, *_choices('of networks; default: on a GPU bf16', *_precisions)),
+    precision=(
+        Optional[str],
+        None,
+        'of networks: fp32, bf16 or fp16; default: on a GPU bf16',
+        dict(name='--network-precision', callback=one_of(*_network_precisions)),
+    ),
     accumulate=(Optional[int], None, 'of networks: batches per step', dict(min=1)),
     patience=(
         Optional[int],

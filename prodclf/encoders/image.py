@@ -31,26 +31,11 @@ from prodclf.encoders.descriptors import (
     prepare_image,
     register_encoder,
 )
-from prodclf.encoders.text import (
-    folder_config,
-    folder_model,
-    half_precision,
-    paired,
-    parse_pooling,
-    quiet_transformers,
-    random_model,
-)
-from prodclf.encoders.weights import (
-    check_model_folder,
-    fit_weights,
-    hub_folder,
-    read_settings,
-    read_weights,
-    save_weights,
-    timm_weights,
-    torchvision_weights,
-    weights_digest,
-)
+from .text import folder_config, folder_model, half_precision, paired
+from .text import parse_pooling, quiet_transformers, random_model
+from .weights import check_model_folder, fit_weights, hub_folder, read_settings
+from .weights import read_weights, save_weights, timm_weights
+from .weights import torchvision_weights, weights_digest
 
 # %% ../../nbs/encoders/05_image.ipynb #264843ff
 class ImageEncoder(nn.Module):
