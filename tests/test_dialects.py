@@ -379,6 +379,13 @@ def test_parts_in_a_folder(tmp_path, name):
     assert reading.rows == 12 and reading.products.id.tolist() == [f'k{i}' for i in range(12)] and set(reading.origin.file) == set(parts[name])
 
 
+def test_parts_that_are_named_by_their_split(tmp_path):
+    "As Hugging Face writes a data set with splits: they are kept, unless told otherwise"
+    for k, name in enumerate(('train', 'validation', 'test')): write_part(tmp_path/f'{name}-00000-of-00001.parquet', products()[4*k:4*k+4])
+    assert read_catalog(tmp_path).products.set_index('id').split.to_dict() == {f'k{i}': ('train', 'valid', 'test')[i//4] for i in range(12)}
+    assert read_catalog(tmp_path, split='none').products.split.isna().all()
+
+
 @pytest.mark.parametrize('kind', ['csv', 'parquet', 'jsonl'])
 def test_folders_that_are_a_column(tmp_path, kind):
     frame = pd.DataFrame(products())

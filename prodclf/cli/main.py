@@ -6,7 +6,7 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/09_main.ipynb #9ca4aee2
-import functools, shutil, sys
+import functools, os, shutil, sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
@@ -489,21 +489,26 @@ _predictions = 'CSV file to write: id, rank, category, probability'
 
 # %% ../../nbs/cli/09_main.ipynb #753358e1
 def _write_predictions(readings, predict, out: Path, refused: Path) -> tuple:
-    "Write predictions and refused rows; how many of both there are, and all notes"
+    """Write predictions and refused rows; how many of both there are, and all notes. Raises where
+    nothing was predicted, and leaves an earlier file of predictions as it was"""
     from prodclf.core import atomic_path
+    from prodclf.data.catalog import none_left
 
     rows, found, reasons, counts, notes = 0, Counter(), Counter(), Counter(), []
-    with atomic_path(out) as part, atomic_path(refused) as bad:
-        for reading in readings:
-            form = dict(mode='a', header=rows == 0, index=False)
-            predict(reading.products).to_csv(part, float_format='%.6f', **form)
-            reading.quarantine.to_csv(bad, **form)
-            rows += reading.rows
-            found.update(products=len(reading.products), images=reading.products.image.count())
-            reasons.update(reading.reasons.to_dict())
-            counts.update(reading.counts)
-            notes += reading.notes
-    return rows, found, reasons, notes + [f'{n:,} {what}' for what, n in counts.items() if n]
+    with atomic_path(out) as part:
+        with atomic_path(refused) as bad:
+            for reading in readings:
+                form = dict(mode='a', header=rows == 0, index=False)
+                predict(reading.products).to_csv(part, float_format='%.6f', **form)
+                reading.quarantine.to_csv(bad, **form)
+                rows += reading.rows
+                found.update(products=len(reading.products), images=reading.products.image.count())
+                reasons.update(reading.reasons.to_dict())
+                counts.update(reading.counts)
+                notes += reading.notes
+        if not found['products']:
+            raise none_left(f'{reading.source} ({refused})', rows, reasons)
+    return rows, found, notes + [f'{n:,} {what}' for what, n in counts.items() if n]
 
 # %% ../../nbs/cli/09_main.ipynb #b5c9ae08
 @app.command()
@@ -522,20 +527,21 @@ def predict(
     from prodclf.core import Clock
 
     clock = Clock()
-    from prodclf.data.catalog import iter_catalog, none_left
+    from prodclf.data.catalog import iter_catalog
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
     refuse(out.resolve() == data.resolve(), '--out', f'{out} is what is read; name another file')
     predictor, refused = load_model(model), out.with_suffix('.quarantine.csv')
-    columns = _as_trained(predictor, data) | dict.fromkeys(_of_no_use, 'none') | columns
+    if str(data) == 'embedded' and not data.exists():
+        data = open_data(data, columns).source
+        columns = dict(images=os.path.commonpath([*data.image.dropna()]))
+    else:
+        columns = _as_trained(predictor, data) | dict.fromkeys(_of_no_use, 'none') | columns
     readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
-    rows, found, reasons, notes = _write_predictions(readings, ask, out, refused)
-    if not (used := found['products']):
-        out.unlink()
-        raise none_left(f'{data.name} ({refused})', rows, reasons)
-    if used == rows:
+    rows, found, notes = _write_predictions(readings, ask, out, refused)
+    if (used := found['products']) == rows:
         refused.unlink()
     if not found['images'] and any(e.view == 'image' for e in predictor.encoders.values()):
         notes.append('no product has an image, and the model knows images; --image NAME names them')

@@ -68,16 +68,13 @@ class Reading:
 
     def __repr__(self):
         p = self.products
-        kinds = p.text.notna().sum(), p.image.notna().sum(), p.label.notna().sum()
-        return row_account(
-            self.source,
-            self.rows,
-            len(p),
-            self.reasons.to_dict(),
-            f'{kinds[0]:,} with text, {kinds[1]:,} with a picture, {kinds[2]:,} labelled in '
-            f'{p.label.nunique():,} categories, {p.group.nunique():,} groups',
-            self.all_notes,
+        text, image, label = (p[c].notna().sum() for c in ('text', 'image', 'label'))
+        about = (
+            f'{text:,} with text, {image:,} with a picture, {label:,} labelled in '
+            f'{p.label.nunique():,} categories, {p.group.nunique():,} groups'
         )
+        reasons = self.reasons.to_dict()
+        return row_account(self.source, self.rows, len(p), reasons, about, self.all_notes)
 
 # %% ../../nbs/data/07_catalog.ipynb #ab056948
 def row_account(
@@ -114,6 +111,20 @@ def _no_folder(cell) -> ProdclfError:
         'images. Remedy: --images DIR, or --image none to do without'
     )
 
+# %% ../../nbs/data/07_catalog.ipynb #bd2ae934
+def _product_of(record, before, id, title, texts):
+    "The product that a row is only a size or color of; None where it is a product itself"
+    if cell_text(record.get('Type')) == 'variation':  # WooCommerce
+        return record.get('Parent')
+    is_bare = not title and not any(texts)  # Shopify: all but the id is empty
+    return before if is_bare and clean_id(before) and before == id else None
+
+
+def _columns_read(columns: Columns, rows: list) -> list:
+    "The columns of the roles, and the two in which WooCommerce says what a row belongs to"
+    more = [c for c in ('Type', 'Parent') if rows and c in rows[0]]
+    return list(dict.fromkeys([*columns.used, *more]))
+
 # %% ../../nbs/data/07_catalog.ipynb #0548e2cc
 def table_adapter(
     columns: Columns,  # which column is what
@@ -135,8 +146,8 @@ def table_adapter(
         texts, category = [cell_text(get(c)) for c in text], cell_text(get(label))
         shown = texts[0] if is_first else cell_text(get(title))
         before, above[0] = above[0], get(id)
-        if not category and not shown and not any(texts) and clean_id(before) and before == get(id):
-            raise Rejected('variant row', f'of the product {clean_id(before)[:80]!r} above it')
+        if not category and (product := _product_of(record, before, get(id), shown, texts)):
+            raise Rejected('variant row', f'of the product {clean_id(product)[:80]!r}')
         return {
             'id': filled_text(get(id)),
             'guessed': guessed,
@@ -425,7 +436,7 @@ def table_source(
     adapt = table_adapter(columns, folder, guessed)
     category = CategoryReader(depth, separator, missing, merge_categories)
     about = dict(notes=notes, category=category, roles=columns)
-    return Source(name, files, adapt, columns.used, folder, encoding, **about)
+    return Source(name, files, adapt, _columns_read(columns, rows), folder, encoding, **about)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(
@@ -573,7 +584,7 @@ def write_catalog(
     if outside:
         raise ProdclfError(
             f'{outside[0]}: not in {folder.path}. Remedy: images=FOLDER that holds all '
-            f'{products.image.notna().sum():,} pictures'
+            f'{products.image.notna().sum():,} images'
         )
     table = products[product_columns].assign(
         image=[p[len(folder.path) + 1 :] if isinstance(p, str) else None for p in products.image]

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from .. import __version__
 from ..core import ProdclfError, atomic_path, cache_folder, digest
 from ..core import process_map, progress, usable_cores, write_json
-from .tables import category_notes, quarantine_columns, quarantine_frame
+from .tables import category_notes, quarantine_columns, quarantine_frame, source_name
 from .images import ImageError, is_address, shrink
 from .dataset import ProductDataset, content_digest, is_prepared
 from .dataset import part_schema, write_manifest, write_part, write_table
@@ -469,7 +469,7 @@ def _about(source: Source, config: PrepareConfig, options: dict) -> dict:
     "What a catalog is made of, to know it again"
     if 'images' in options:
         options = options | dict(images=Path(options['images']).name)
-    files = {Path(f).name: size for f, (size, _) in file_stamps(source.files).items()}
+    files = {source_name(f): size for f, (size, _) in file_stamps(source.files).items()}
     options = dict(sorted(options.items()))
     return dict(source=source.kind, files=files, config=asdict(config), options=options)
 

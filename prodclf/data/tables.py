@@ -19,20 +19,9 @@ from urllib.parse import unquote
 
 import pandas as pd
 from ..core import ProdclfError
-from prodclf.data.text import (
-    Rejected,
-    cell_text,
-    check_encoding,
-    column_key,
-    filled_text,
-    no_words,
-    clean_id,
-    clean_text,
-    open_bytes,
-    split_words,
-    text_lines,
-    without_brackets,
-)
+from .text import Rejected, cell_text, check_encoding, clean_id, clean_text
+from .text import column_key, filled_text, no_words, open_bytes, split_words
+from .text import text_lines, without_brackets
 from .formats import Table, open_format
 
 # %% ../../nbs/data/03_tables.ipynb #6f8d9c28
@@ -184,9 +173,14 @@ def source_name(
     return '/'.join([*inside, path.name]) or str(source)
 
 
-def _folder_columns(file) -> dict:
-    "The columns that the folders of a file stand for: category=Mugs/part-0.parquet"
-    found = {}
+_of_a_split = re.compile(r'(train|valid|test)(?:ation)?-\d{5}-of-\d{5}')
+
+
+def _path_columns(file) -> dict:
+    """The columns that the path of a file stands for: category=Mugs/part-0.parquet, and
+    test-00000-of-00001.parquet as Hugging Face writes the parts of a split"""
+    part = _of_a_split.match(Path(file).name)
+    found = {'split': part[1]} if part else {}
     for folder in Path(file).parents:
         name, is_column, value = folder.name.partition('=')
         if not (name and is_column):
@@ -208,7 +202,7 @@ _remedies = {
     'neither text nor image': 'fill in a title, or name more columns with --text',
     'duplicate id': '--id none, or --id with another column; or give each product an id of its own',
     'header line': 'none is needed: it is no product',
-    'variant row': 'none is needed: the product above it has the text and the category',
+    'variant row': 'none is needed: its product has the text and the category',
     'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
     'image ambiguous': 'write the whole name of the file into the cell',
@@ -258,7 +252,7 @@ def open_table(
     "The names, rows and notes of one file; raises `ProdclfError` when it cannot be opened"
     if isinstance(file, pd.DataFrame):
         return _open_frame(file)
-    table, given = open_format(file, table_kind(file), encoding, wanted), _folder_columns(file)
+    table, given = open_format(file, table_kind(file), encoding, wanted), _path_columns(file)
     if not given:
         return table
 
