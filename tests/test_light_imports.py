@@ -24,7 +24,7 @@ with_torch = {
         'predictor',
         'watch',
     ],
-    'train': ['classifier', 'estimator', 'search'],
+    'train': ['classifier', 'estimator', 'objectives', 'search'],
     'active': ['feature_space', 'labeling', 'loop'],
     'bench': ['throughput'],
 }

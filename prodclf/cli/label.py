@@ -112,6 +112,7 @@ _rounds = dict(
     test_limit=(int, 100_000, 'measure on at most so many test products', _some),
     test_size=(TestSize, 0.2),
     min_count=(MinPerClass, 10),
+    track=(Track, None),
 )
 _stop = dict(
     budget=(Optional[int], None, 'stop after so many labels', _some),
@@ -132,6 +133,20 @@ def _whole_numbers(text: str, name: str) -> list:
     refuse(wrong, name, f'{text!r} is no list of whole numbers such as 0,1,2')
     return list(dict.fromkeys(map(int, words)))
 
+# %% ../../nbs/cli/04_label.ipynb #33fb8442
+def _replayed(dataset, vectors, out, picks, query, stop, loop, names):
+    "The replay of all strategies, tracked; what `replay` returns"
+    from prodclf.active.loop import QueryConfig, StopConfig, replay
+    from prodclf.train.tracking import Tracker
+
+    resume = (out / 'runs').exists()
+    with Tracker(out, names, 'active', loop | query, resume) as tracker:
+        options = dict(query=QueryConfig(**query), stop=StopConfig(**stop), tracker=tracker)
+        found = replay(dataset, vectors, out, strategies=picks, tell=say, **options, **loop)
+        for file in sorted(out.glob('*.png')):
+            tracker.image(file.stem, file)
+    return found
+
 # %% ../../nbs/cli/04_label.ipynb #3922feb9
 @app.command('active')
 @takes_columns
@@ -140,40 +155,24 @@ def _whole_numbers(text: str, name: str) -> list:
 @takes('loop', **_rounds)
 @takes('query', **_choice, **_sizes)
 def _active(
-    data: Data,
-    out: Out,
-    columns: dict,
-    encoders: dict,
-    query: dict,
-    loop: dict,
-    stop: dict,
-    track: Track = None,
+    data: Data, out: Out, columns: dict, encoders: dict, query: dict, loop: dict, stop: dict
 ):
     "Replay known labels: what each strategy reaches with how many, a random choice beside it"
     quiet_libraries()
     from prodclf.core import Clock
-    from prodclf.active.loop import QueryConfig, StopConfig, replay
     from prodclf.active.query import strategy_named
-    from prodclf.train.tracking import Tracker
 
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
-    names = tracker_names(track)
+    names = tracker_names(loop.pop('track'))
     with clock('reading'):
         dataset = open_data(data, columns)
         codes = dataset.codes(dataset.classes(loop['min_count']))
         rows = account(dataset, codes, out)
     with clock('embedding'):
         vectors = embedded(data, dataset, **encoders)
-    options, resume = (
-        dict(query=QueryConfig(**query), stop=StopConfig(**stop)),
-        (out / 'runs').exists(),
-    )
-    with clock('loop'), Tracker(out, names, 'active', loop | query, resume) as tracker:
-        options |= dict(strategies=picks, tell=say, tracker=tracker)
-        curve, found = replay(dataset, vectors, out, **options, **loop)
-        for file in sorted(out.glob('*.png')):
-            tracker.image(file.stem, file)
+    with clock('loop'):
+        curve, found = _replayed(dataset, vectors, out, picks, query, stop, loop, names)
     about = dict(
         seed=loop['seeds'][0],
         seeds=loop['seeds'],

@@ -239,6 +239,7 @@ _mode = (
 _fusion = "'auto', 'blend', or a fusion head: concat, gated, attention, your own"
 _valid, _losses = 'share of the products for choosing', ('ce', 'balanced', 'logit_adjusted')
 _solvers = ('auto', 'exact', 'streamed')
+_settings = 'a JSON file with settings, such as best.json of prodclf search'
 _training = dict(
     mode=(Optional[str], None, *_choices(_mode, *_modes)),
     fusion=(str, 'auto', _fusion),
@@ -251,9 +252,9 @@ _training = dict(
     test_size=(TestSize, 0.2),
     valid_size=(float, 0.15, _valid, dict(min=0.01, max=0.5)),
     seed=(Seed, 0),
+    track=(Track, None),
+    config=(Optional[Path], None, _settings, dict(exists=True, dir_okay=False)),
 )
-_settings = 'a JSON file with settings, such as best.json of prodclf search'
-_Config = Annotated[Optional[Path], option('--config', _settings, exists=True, dir_okay=False)]
 _encoding = dict(
     image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
 )
@@ -385,8 +386,6 @@ def train(
     asked: dict,
     embeddings: EmbeddingsFolder = None,
     workers: Workers = None,
-    config: _Config = None,
-    track: Track = None,
     checkpoint_every: _Every = None,
 ):
     "Train text, image and fused models, choose, measure, save; with torchrun, by all processes"
@@ -397,7 +396,8 @@ def train(
     from prodclf.train.classifier import train_classifier
     from prodclf.train.tracking import Tracker
 
-    names, more = tracker_names(track), _settings_of(config, context) if config else {}
+    names, file = tracker_names(options.pop('track')), options.pop('config')
+    more = _settings_of(file, context) if file else {}
     text, image = _merged(more, options, encoding, asked)
     with clock('reading'):
         dataset = open_data(data, columns)
@@ -553,9 +553,14 @@ def predict(
     )
 
 # %% ../../nbs/cli/09_main.ipynb #dba0ed1d
-from . import data as _data, fetch as _fetch, label as _label  # they register commands
+from prodclf.cli import (
+    data as _data,
+    fetch as _fetch,
+    label as _label,
+    search as _search,
+)  # they register commands
 
-commands = (_data, _fetch, _label)
+commands = (_data, _fetch, _label, _search)
 
 # %% ../../nbs/cli/09_main.ipynb #2950ec3c
 def main():

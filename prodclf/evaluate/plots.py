@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['palette', 'house_style', 'new_axes', 'short', 'display_name', 'plot_results', 'plot_confusion', 'plot_reliability',
-           'plot_learning_curve', 'plot_departments', 'plot_long_tail', 'plot_text_or_image', 'small_image',
-           'plot_samples']
+           'plot_learning_curve', 'plot_search_history', 'plot_importances', 'plot_departments', 'plot_long_tail',
+           'plot_text_or_image', 'small_image', 'plot_samples']
 
 # %% ../../nbs/evaluate/04_plots.ipynb #465fac26
 import textwrap
@@ -259,6 +259,56 @@ def plot_learning_curve(
     ax.grid(axis='y')
     if not loss:
         _percent(ax.yaxis)
+    return ax
+
+# %% ../../nbs/evaluate/04_plots.ipynb #90f8b603
+@house_style()
+def plot_search_history(
+    records,  # of trials: number, state, value (None where it was given up), defaults
+    ax=None,  # axis to draw on
+) -> plt.Axes:
+    "The figure of each trial, the best so far, and the defaults; raises without a complete trial"
+    table = pd.DataFrame(records).sort_values('number').reset_index(drop=True)
+    value, ax = table.value.astype(float), new_axes(ax, 6.4, 2.9)
+    if not value.notna().any():
+        raise ProdclfError('no trial is complete. Remedy: more trials')
+    ax.plot(table.number, value, 'o', color=palette['grey'], ms=5, label='trial')
+    ax.step(
+        table.number,
+        value.cummax().ffill(),
+        where='post',
+        color=palette['blue'],
+        lw=2.2,
+        label='best so far',
+    )
+    usual, low = value[table.defaults.astype(bool)], value.min()
+    if len(usual):
+        ax.axhline(usual.iloc[0], color=palette['orange'], lw=1.2, ls=(0, (4, 3)), label='defaults')
+    gone = table.number[value.isna()]
+    if len(gone):
+        ring = dict(mfc='none', mec=palette['grey'], ms=5)
+        ax.plot(gone, np.full(len(gone), low), 'o', label='given up', **ring)
+    at = int(value.argmax())
+    ax.plot(table.number[at], value[at], 'o', color=palette['blue'], ms=8, mec=palette['paper'])
+    ax.set(xlabel='trial', ylabel='held-out figure')
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(axis='y')
+    ax.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0, columnspacing=1)
+    return ax
+
+# %% ../../nbs/evaluate/04_plots.ipynb #77c6dbd8
+@house_style()
+def plot_importances(
+    importances: dict,  # setting -> share of the differences that it explains
+    ax=None,  # axis to draw on
+) -> plt.Axes:
+    "Settings as bars, the one that mattered most on top"
+    found = pd.Series(importances, dtype=float).sort_values(kind='stable')
+    ax = new_axes(ax, 6.4, 0.9 + 0.3 * len(found))
+    _rows(ax, [short(name, 34) for name in found.index])
+    ax.barh(range(len(found)), found, height=0.62, color=palette['blue'])
+    _column(ax, 'share', [f'{v * 100:.0f} %' for v in found])
+    ax.set_xlabel('share of the differences')
     return ax
 
 # %% ../../nbs/evaluate/04_plots.ipynb #c32e0421

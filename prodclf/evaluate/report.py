@@ -242,7 +242,7 @@ def _charts(t: _Tested, keys, train_sizes=None) -> dict:
     add('reliability', 'Reliability diagram', (4.4, 4.2), plots.plot_reliability, t.y, t.proba)
     return charts
 
-
+# %% ../../nbs/evaluate/05_report.ipynb #afb60fcb
 def _learning(curves: dict) -> list:
     "Charts of loss and of accuracy by epoch, where all models have them"
     curves = {m: c for m, c in (curves or {}).items() if c is not None and len(c)}
@@ -252,6 +252,20 @@ def _learning(curves: dict) -> list:
         for what, column in wanted.items()
         if curves and all(column in c for c in curves.values())
     ]
+
+
+def _search(search) -> dict:
+    "What the page shows of a search: its charts, the gain on the test products, the settings"
+    if not search:
+        return None
+    draw, records = plots.plot_search_history, search['records']
+    charts = [_svg(draw, records, size=(8.4, 3.1), name='Trials of the search')]
+    if search['importances']:
+        size, name = (8.4, 1.0 + 0.3 * len(search['importances'])), 'What mattered'
+        about = search['importances']
+        charts.append(_svg(plots.plot_importances, about, size=size, name=name))
+    given_up = sum(r['value'] is None for r in records)
+    return search | dict(charts=charts, trials=len(records), given_up=given_up)
 
 # %% ../../nbs/evaluate/05_report.ipynb #7c835e3c
 _packages = 'prodclf numpy pandas scikit-learn torch torchvision transformers fastai timm'.split()
@@ -278,7 +292,6 @@ def render_page(
     )
     pages.filters |= filters
     return pages.get_template(template).render(values)
-
 
 
 def _sections(t: _Tested) -> dict:
@@ -312,16 +325,16 @@ def write_report(
     train_sizes=None,  # (C,) training products per category
     choice: str = '',  # what `auto` chose and why
     total: int = None,  # products behind `results`, where `products` is a sample
+    search: dict = None,  # of `prodclf search`: records, importances, best, gain, looks
 ) -> Path:
     """Write the report of a training run or an evaluation as one self-contained HTML file and
     return its path; raises `ProdclfError` when the inputs disagree"""
     t = _Tested(results, products, y, probabilities, classes, total)
     by, keys = _departments(t)
-    more = dict(
+    learned = dict(learning=_learning(curves), search=_search(search), choice=choice)
+    more = learned | dict(
         by=by,
-        choice=choice,
         charts=_charts(t, keys, train_sizes),
-        learning=_learning(curves),
         departments=accuracy_by(keys, t.y, t.views),
         data=_account(data),
         notes=notes,

@@ -24,18 +24,21 @@ class GradientNorm(Callback):
 
     def __init__(
         self,
-        points: int = 50,  # steps of an epoch whose norm is taken, about
+        points: int = 50,  # steps of an epoch whose norm is taken, at most about so many
+        pause: float = 0.5,  # seconds between two of them, at least
     ):
         super().__init__()
-        self.points, self.found = points, None
+        self.points, self.pause, self.found, self.last = points, pause, None, -float('inf')
 
     def before_train(self):
         self.every, self.counted = max(1, len(self.dl) // self.points), 0
 
     def before_step(self):
         self.counted += 1
-        if self.counted % self.every:
+        now = time.perf_counter()
+        if self.counted % self.every or now - self.last < self.pause:
             return
+        self.last = now
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         scaler = getattr(self.learn, 'scaler', None)
         scale = scaler.get_scale() if scaler is not None else 1.0
@@ -94,7 +97,7 @@ def _batch(self: Watch, norm: float) -> dict:
     rates = [h['lr'] for h in self.opt.hypers]
     names = [*getattr(self.model, 'encoders', ()), 'head']
     names = names if len(names) == len(rates) else range(len(rates))
-    found = dict(epoch=self.epochs, loss=float(self.loss), gradient_norm=norm)
+    found = dict(epoch=self.epochs, loss=float(self.loss.detach()), gradient_norm=norm)
     found |= {f'lr_{name}': float(lr) for name, lr in zip(names, rates, strict=True)}
     return found | dict(products_per_second=pace)
 
@@ -122,7 +125,8 @@ def peak_megabytes(
 def watching(
     tell,  # called as tell(event, **values); True ends the fit
     model: str = 'fused',  # name under which the values are told
-    points: int = 50,  # batch events of an epoch, about
+    points: int = 50,  # batch events of an epoch, at most about so many
+    pause: float = 0.5,  # seconds between two of them, at least
 ) -> list:  # of callbacks
     "The callbacks that tell a function what happens in a fit"
-    return [GradientNorm(points), Watch(tell, model)]
+    return [GradientNorm(points, pause), Watch(tell, model)]

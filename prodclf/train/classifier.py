@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NetworkConfig', 'check_fields', 'TrainConfig', 'TrainRows', 'Training', 'training_data', 'train_network',
-           'halve_valid', 'fit_classifier', 'train_classifier']
+           'halve_valid', 'fresh_encoders', 'fit_classifier', 'train_classifier']
 
 # %% ../../nbs/train/02_classifier.ipynb #70d005f7
 import copy
@@ -459,15 +459,23 @@ def halve_valid(
         )
     return valid[half], valid[~half]
 
+
+def fresh_encoders(
+    rows: TrainRows,  # of a catalog
+    config: TrainConfig,  # names of the encoders
+) -> dict:  # view -> encoder
+    "The encoders that are to learn, of the views that products have"
+    views = _views(rows.dataset, config)
+    options = _encoder_options(views, config)
+    return make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options)
+
 # %% ../../nbs/train/02_classifier.ipynb #09054452
 def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **options):
     "Networks, and members beside them"
     from prodclf.models.distributed import alone
 
     watched, judges = halve_valid(rows, config)
-    views = _views(rows.dataset, config)
-    options_of = _encoder_options(views, config)
-    encoders = make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options_of)
+    encoders = fresh_encoders(rows, config)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)

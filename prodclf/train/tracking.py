@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, need, plain
+from ..core import ProdclfError, cache_folder, digest, need, plain
 
 # %% ../../nbs/train/00_tracking.ipynb #f7f6e4e1
 class HistoryFile:
@@ -52,7 +52,8 @@ class HistoryFile:
         from filelock import FileLock
 
         mine = [plain(record[k]) for k in once]
-        with FileLock(self.path.with_name(f'.{self.path.name}.lock')):
+        name = f'{digest(str(self.path.resolve()))}.lock'
+        with FileLock(cache_folder('locks') / name):
             if any([r.get(k) for k in once] == mine for r in _records(self.path)):
                 return False
             self._write(data)
@@ -272,7 +273,7 @@ class WandbTracker:
 
     def close(self, ok: bool = True):
         "End the run; what is not sent yet is sent"
-        self.run.finish(exit_code=0 if ok else 1, quiet=True)
+        self.run.finish(exit_code=0 if ok else 1)
 
 # %% ../../nbs/train/00_tracking.ipynb #15018436
 _places = dict(
@@ -283,6 +284,7 @@ _places = dict(
     trial=('search', 'number'),
     result=('test/{model}', ''),
 )  # event -> where it is shown, and over what
+_counts = ('step', 'epoch', 'fold', 'round', 'seed', 'number')  # numbers that are no figures
 
 
 class Tracker:
@@ -329,8 +331,8 @@ def __call__(
         record = dict(time=round(time.time(), 3), event=event, **values)
         if self.history.add(record, ['event', *once] if once else ()):
             where, axis = _places.get(event, (event, 'step'))
-            numbers = {k: v for k, v in _numbers(values).items() if k != axis}
-            if numbers:
+            numbers = {k: v for k, v in _numbers(values).items() if k not in _counts}
+            if numbers and event not in ('start', 'end'):
                 place, step = where.format(**values), values.get(axis, 0)
                 self._each('point', place, step, numbers)
 
