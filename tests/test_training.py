@@ -89,7 +89,7 @@ def test_lora_of_a_folder(prodclf, clip, few, tmp_path):
 
 @pytest.mark.parametrize('words, why', [
     (('--mode', 'frozen', '--checkpoint-every', 3), 'is for networks'),
-    (('--precision', 'fp8'), 'none of fp32, bf16, fp16'),
+    (('--network-precision', 'fp8'), 'none of fp32, bf16, fp16'),
 ])
 def test_an_option_of_networks_acts_or_is_refused(prodclf, tmp_path, words, why):
     done = prodclf('train', 'embedded', '--out', tmp_path/'out', *words, code=None)

@@ -259,11 +259,8 @@ _training = dict(
 )
 
 # %% ../../nbs/cli/09_main.ipynb #86e8353a
-_precisions = 'fp32', 'bf16', 'fp16', 'int8'
-_precision = (
-    'frozen encoders run in fp32 (default), bf16 or int8 by onnxruntime; networks are trained in '
-    'fp32, bf16 or fp16 (default: on a GPU bf16)'
-)
+_precisions = 'fp32', 'bf16', 'int8'
+_precision = 'in which frozen encoders run: fp32, bf16, or int8 by onnxruntime; default: fp32'
 _encoding = dict(
     image_weights=(ImageWeights, None),
     max_length=(MaxLength, None),
@@ -279,7 +276,14 @@ def _read_as(dataset) -> dict:
     return {k: options[k] for k in names if k in options}
 
 # %% ../../nbs/cli/09_main.ipynb #e7bfeb12
+_network_precisions = ('fp32', 'bf16', 'fp16')
 _networks = dict(
+    precision=(
+        Optional[str],
+        None,
+        'of networks: fp32, bf16 or fp16; default: on a GPU bf16',
+        dict(name='--network-precision', callback=one_of(*_network_precisions)),
+    ),
     accumulate=(Optional[int], None, 'of networks: batches per step', dict(min=1)),
     patience=(
         Optional[int],
@@ -361,18 +365,10 @@ def _track_results(tracker, training):
         tracker.image('confusion', plot_confusion(e.y, e.predicted['fused'], classes))
 
 # %% ../../nbs/cli/09_main.ipynb #ac678ee3
-def _place_precision(options: dict, encoding: dict, encoders: dict):
-    "One option for both: frozen encoders run in a precision, and networks are trained in one"
-    mode = options['mode'] or ('finetune' if 'tiny' in encoders.values() else 'frozen')
-    if mode != 'frozen' and (precision := encoding.pop('precision', None)):
-        options['network'] = (options.get('network') or {}) | dict(precision=precision)
-
-
 def _train_config(options: dict, encoding: dict, encoders: dict, stored):
     "The `TrainConfig` of a command; refuses what would change nothing"
     from prodclf.train.classifier import TrainConfig
 
-    _place_precision(options, encoding, encoders)
     why = 'belongs to an encoder, and the embeddings are there already'
     for name, value in encoding.items():
         refuse(stored and value, option_name(name), why)

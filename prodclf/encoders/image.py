@@ -26,26 +26,11 @@ from torchvision import models
 from ..core import ProdclfError, digest, need, write_json
 from .descriptors import call_maker, encoder_makers, image_batches, register_encoder
 from .preparation import prepare_image
-from prodclf.encoders.text import (
-    folder_config,
-    folder_model,
-    half_precision,
-    paired,
-    parse_pooling,
-    quiet_transformers,
-    random_model,
-)
-from prodclf.encoders.weights import (
-    check_model_folder,
-    fit_weights,
-    hub_folder,
-    read_settings,
-    read_weights,
-    save_weights,
-    timm_weights,
-    torchvision_weights,
-    weights_digest,
-)
+from .text import folder_config, folder_model, half_precision, paired
+from .text import parse_pooling, quiet_transformers, random_model
+from .weights import check_model_folder, fit_weights, hub_folder, read_settings
+from .weights import read_weights, save_weights, timm_weights
+from .weights import torchvision_weights, weights_digest
 
 # %% ../../nbs/encoders/05_image.ipynb #264843ff
 class ImageEncoder(nn.Module):

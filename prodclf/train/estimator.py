@@ -84,7 +84,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         path=None,  # column with category paths, for the report
         text_encoder='lsa',  # name, folder or object; None: no vectors of texts
         image_encoder='descriptors',  # name, folder or object
-        mode=None,  # 'frozen' or 'finetune'; None: 'finetune' where an encoder is 'tiny'
+        mode=None,  # 'frozen', 'finetune', 'lora'; None: 'finetune' where an encoder is 'tiny'
         fusion='auto',  # 'auto', 'blend', or a fusion head by name or as an object
         solver='auto',  # of the linear members: 'exact', 'streamed', 'auto' by size
         epochs=None,  # of networks
@@ -157,7 +157,7 @@ def fit(
         raise ProdclfError('two labels are written alike. Remedy: strings, or numbers, not both')
     dataset = ProductDataset(self._products(X, [str(v) for v in y], self.group))
     config, clock = self._config(), Clock()
-    valid = None if config.mode == 'finetune' or config.fusion not in ('auto', 'blend') else 0
+    valid = None if config.mode != 'frozen' or config.fusion not in ('auto', 'blend') else 0
     split = np.zeros(len(y), np.int8) if valid == 0 else _own_split(dataset, config)
     rows = TrainRows(dataset, config, split, measured=False)
     self.training_ = fit_classifier(rows, config, clock)
