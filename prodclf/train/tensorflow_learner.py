@@ -21,7 +21,7 @@ from ..evaluate.metrics import macro_f1
 from .tensorflow import text_activations, text_layouts
 from .tensorflow_network import image_networks
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #c08e576d
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #b4330880
 _make = 'python -m venv tf; tf/bin/pip install tensorflow keras safetensors'
 _child = ('tensorflow', 'keras', 'numpy', 'safetensors')
 
@@ -69,7 +69,7 @@ def tensorflow_python(
         raise ProdclfError(f'{python} has no {", ".join(lacks)}. Remedy: {_make}')
     return python
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #57e9949c
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #99f1979b
 def _refused(what: str, remedy: str):
     raise ProdclfError(f'{what} has no twin in TensorFlow. Remedy: {remedy}')
 
@@ -109,7 +109,7 @@ def _describe_text(encoder) -> dict:
         pooling=encoder.parts,
     )
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #b97b9b0e
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #2bd63f8a
 def _describe_image(encoder) -> dict:
     "The specification of an image encoder"
     if encoder.name not in image_networks:
@@ -188,7 +188,7 @@ def write_job_products(
         np.save(folder / 'ids.npy', np.concatenate(ids).astype(np.int32))
         np.save(folder / 'offsets.npy', np.cumsum(lengths))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #dff62b7f
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #c3ab529e
 def _write_vectors(folder, *loaders):
     "Write the vectors of loaders as arrays; raises `ProdclfError` where the disk has no room"
     folder, first = Path(folder), loaders[0]
@@ -230,7 +230,7 @@ def schedule_phases(
     rates = learner._rates(lr, s['lr_mult'])
     return phases + [dict(epochs=s['epochs'], active=list(range(groups)), lr=rates, warm=0.25)]
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #70068f41
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #649e08a6
 def _batches(loader, epoch: int):
     "The row numbers of each batch of an epoch"
     for buffer in loader.order.buffers(epoch):
@@ -345,7 +345,7 @@ def run_jobs(
             )
     return [json.loads((Path(f) / 'report.json').read_text(encoding='utf-8')) for f in folders]
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #54df220b
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #0a605b3c
 def take_result(
     folder,  # of a job that is done
     model,  # the `ProductClassifier` it was written from; changed in place
@@ -363,7 +363,7 @@ def take_result(
         )
     model.load_state_dict(found, strict=False)
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #04c0c6a7
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #35768d16
 _known = (
     'TrainEvalCallback Recorder CastToTensor ProgressCallback Seeded History KeepBest GradientClip'
 )
@@ -399,7 +399,7 @@ def learner_options(
     options = dict(loss=learner.loss_func, wd=learner.schedule['wd'], vectors=learner.frozen)
     return options | dict(augment=_variation(learner.dls.train), seed=seed, **_callbacks(learner))
 
-# %% ../../nbs/train/10_tensorflow_learner.ipynb #4f39eb1e
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #31e364db
 def fine_tune_tensorflow(
     learner,  # a `ProductLearner`; its network is changed in place
     epochs: int = None,  # of the main phase; None: as its schedule says
