@@ -272,8 +272,7 @@ class TextNetwork(NamedLayer):
         spec: dict,  # see `describe_network`
     ):
         super().__init__()
-        dim = spec['dim']
-        self.pooling, self.typed = spec['pooling'], spec['type'] == 'bert'
+        dim, self.pooling, self.typed = spec['dim'], spec['pooling'], spec['type'] == 'bert'
         self.part('embeddings.word_embeddings', embedding(spec['vocabulary'], dim))
         self.part('embeddings.position_embeddings', embedding(spec['positions'], dim))
         if self.typed:

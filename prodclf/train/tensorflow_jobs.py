@@ -181,7 +181,6 @@ class AdamW:
         beta1,  # momentum
         steps,  # (G,) from `count`
         beta2: float = 0.999,  # of the second moment
-        eps: float = 1e-8,  # added to its root
     ):
         "Change the variables"
         gradients = iter(gradients)
@@ -194,7 +193,7 @@ class AdamW:
                     continue
                 m.assign(beta1 * m + (1 - beta1) * d)
                 s.assign(beta2 * s + (1 - beta2) * tf.square(d))
-                v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + eps))
+                v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + 1e-8))
 
 # %% ../../nbs/train/09_tensorflow_jobs.ipynb #024be4ca
 def _open(name, value):
