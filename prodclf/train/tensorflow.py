@@ -49,7 +49,7 @@ class NamedLayer(Layer):
         self.own[name] = self.add_weight(shape=shape, name=name.replace('.', '_'), **options)
         return self.own[name]
 
-# %% ../../nbs/train/07_tensorflow.ipynb #eb4a63e8
+# %% ../../nbs/train/07_tensorflow.ipynb #cb5ef21c
 def linear(
     i: int,  # features that come in
     o: int,  # features that go out
@@ -107,7 +107,7 @@ def _convolve(layer, x):
     pad = 0 if layer.padding == 'same' else (layer.kernel_size[0] - 1) // 2
     return layer(_padded(x, pad))
 
-# %% ../../nbs/train/07_tensorflow.ipynb #28de7461
+# %% ../../nbs/train/07_tensorflow.ipynb #ea0e4665
 class BatchNorm(NamedLayer):
     "PyTorch's `BatchNorm2d`, for B,H,W,C; `frozen`: it keeps its statistics in training, too"
 
@@ -183,7 +183,7 @@ text_layouts = dict(  # model type -> names of the parts
     ),
 )
 
-# %% ../../nbs/train/07_tensorflow.ipynb #6c40ed2f
+# %% ../../nbs/train/07_tensorflow.ipynb #b2131e52
 text_activations = ('gelu', 'relu')  # gelu: the exact one
 
 
@@ -211,13 +211,13 @@ def attend(
     )  # B,L,heads,d
     return tf.reshape(mixed, (tf.shape(mixed)[0], tf.shape(mixed)[1], heads * mixed.shape[-1]))
 
-# %% ../../nbs/train/07_tensorflow.ipynb #a5a74828
+# %% ../../nbs/train/07_tensorflow.ipynb #2da650f5
 class TransformerLayer(NamedLayer):
     "Attention and a perceptron, each with a residual and LayerNorm behind it"
 
     def __init__(
         self,
-        spec: dict,  # of the encoder; see `TextNetwork`
+        spec: dict,  # of the encoder; see `describe_network`
     ):
         super().__init__()
         dim, names = spec['dim'], text_layouts[spec['type']]
@@ -263,19 +263,16 @@ def pool(
         return tf.reduce_max(tf.where(m > 0, h, h.dtype.min), 1)
     return tf.reduce_sum(h * m, 1) / tf.maximum(tf.reduce_sum(m, 1), 1)
 
-# %% ../../nbs/train/07_tensorflow.ipynb #9bdd75c6
+# %% ../../nbs/train/07_tensorflow.ipynb #d58193a3
 class TextNetwork(NamedLayer):
     "BERT or DistilBERT with pooling: token numbers and mask in, (B, dim) out"
 
     def __init__(
         self,
-        # type, vocabulary, positions, types, dim, layers, heads, hidden, eps, activation, dropout,
-        # attention_dropout, pooling: list of (kind, layer or None)
-        spec: dict,
+        spec: dict,  # see `describe_network`
     ):
         super().__init__()
-        dim = spec['dim']
-        self.pooling, self.typed = spec['pooling'], spec['type'] == 'bert'
+        dim, self.pooling, self.typed = spec['dim'], spec['pooling'], spec['type'] == 'bert'
         self.part('embeddings.word_embeddings', embedding(spec['vocabulary'], dim))
         self.part('embeddings.position_embeddings', embedding(spec['positions'], dim))
         if self.typed:
@@ -285,9 +282,8 @@ class TextNetwork(NamedLayer):
             keras.layers.Dropout(spec['dropout']),
             text_layouts[spec['type']]['layers'],
         )
-        self.stack = [
-            self.part(f'{place}.{i}', TransformerLayer(spec)) for i in range(spec['layers'])
-        ]
+        names = [f'{place}.{i}' for i in range(spec['layers'])]
+        self.stack = [self.part(name, TransformerLayer(spec)) for name in names]
 
     def call(
         self,
@@ -341,7 +337,7 @@ class ConvNorm(NamedLayer):
             return x
         return tf.nn.relu(x) if self.top is None else tf.clip_by_value(x, 0.0, self.top)
 
-# %% ../../nbs/train/07_tensorflow.ipynb #5ed32732
+# %% ../../nbs/train/07_tensorflow.ipynb #3f3dd385
 class Residual(NamedLayer):
     "x + layers(x), with a shortcut where shapes change, and perhaps a ReLU at the end"
 

@@ -48,7 +48,7 @@ class JobRows:
         ids[mask] = self.arrays['ids'][(start[:, None] + at)[mask]]
         return found | dict(ids=ids, mask=mask.astype(np.int32))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #074746c7
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #4fc2a286
 def moved(
     images,  # B,S,S,3 in 0..1
     maps,  # B,2,3 affine maps as `affine_grid` takes them
@@ -150,7 +150,7 @@ def smoothed_loss(
     loss = -(1 - smoothing) * true - smoothing * tf.reduce_mean(log_proba, 1)  # B
     return tf.reduce_mean(loss if weight is None else loss * tf.gather(weight, y))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #c5b30602
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #295411df
 class AdamW:
     "PyTorch's AdamW over groups of variables, with rates and momentum given at each step"
 
@@ -181,7 +181,6 @@ class AdamW:
         beta1,  # momentum
         steps,  # (G,) from `count`
         beta2: float = 0.999,  # of the second moment
-        eps: float = 1e-8,  # added to its root
     ):
         "Change the variables"
         gradients = iter(gradients)
@@ -189,13 +188,14 @@ class AdamW:
             rate = lr[g] / (1 - beta1 ** steps[g])
             root = tf.sqrt(1 - beta2 ** steps[g])
             for v, (m, s) in zip(self.groups[g], self.moments[g], strict=True):
-                if (d := next(gradients)) is None:
+                d = next(gradients)
+                if d is None:
                     continue
                 m.assign(beta1 * m + (1 - beta1) * d)
                 s.assign(beta2 * s + (1 - beta2) * tf.square(d))
-                v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + eps))
+                v.assign(v * (1 - lr[g] * self.wd) - rate * m / (tf.sqrt(s) / root + 1e-8))
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #0c0b8582
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #024be4ca
 def _open(name, value):
     "The shape of a batch's array with its number of rows left open, and its length"
     rest = (None,) * (value.ndim - 1) if name in ('ids', 'mask') else value.shape[1:]
@@ -208,7 +208,7 @@ def _signature(batch, given):
         *(tf.TensorSpec(g.shape, g.dtype) for g in given),
     ]
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #cf18674d
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #84e6f323
 class Session:
     "A network with its data and its steps, as a job describes them"
 
@@ -336,7 +336,7 @@ def _step(self, rows, active, lr, beta) -> float:
 
 Session.step = _step
 
-# %% ../../nbs/train/09_tensorflow_jobs.ipynb #70701fe8
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #f80ef534
 def _judge(self, plan) -> dict:
     "Loss, accuracy and predictions on the rows that are watched"
     y, loss, predicted = self.rows.arrays['y'][plan['watch']], 0.0, []
