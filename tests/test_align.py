@@ -35,16 +35,22 @@ def test_words_find_images_without_labels(aligned):
     assert 'recall@10' in done.stdout
 
 
-def test_the_encoders_are_encoders(prodclf, aligned, shop, tmp_path):
+def test_the_encoders_are_encoders(aligned, shop, tmp_path):
+    from prodclf.data.prepare import open_products
     from prodclf.encoders.registry import load_encoder
+    from prodclf.models.predictor import load_model
+    from prodclf.train.classifier import TrainConfig, train_classifier
     out, _ = aligned
     text, image = (load_encoder(out/v) for v in ('text', 'image'))
     assert text.widths[-1] == image.widths[-1] == 24
-    prodclf('train', shop/'products.csv', '--out', tmp_path/'model', '--text-encoder', out/'text', '--image-encoder', out/'image', '--min-per-class', 8)
-    done = prodclf('predict', tmp_path/'model', shop/'products.csv', '--out', tmp_path/'guesses.csv')   # the model holds its encoders
-    metrics = json.loads((tmp_path/'model'/'metrics.json').read_text())
-    fused = next(r for r in metrics['results'] if r['model'] == 'fused')
-    assert fused['accuracy'] > .4 and len(pd.read_csv(tmp_path/'guesses.csv')) > 250
+    dataset = open_products(shop/'products.csv')
+    trained = train_classifier(dataset, TrainConfig(text=str(out/'text'), image=str(out/'image'), min_count=8))
+    assert trained.predictor.encoders['text'].fingerprint == text.fingerprint
+    trained.predictor.save(tmp_path/'model')
+    few = dataset.take(np.arange(6))
+    again = load_model(tmp_path/'model').predict_proba(few)   # the model holds its encoders
+    np.testing.assert_allclose(again, trained.predictor.predict_proba(few), atol=5e-3)
+    assert next(r for r in trained.results if r['model'] == 'fused')['accuracy'] > .4
 
 
 def test_refusals(prodclf, shop, tmp_path):

@@ -90,5 +90,3 @@ def test_answers_count(prodclf, audited, shop, tmp_path):
 def test_wrong_usage(prodclf, shop, tmp_path):
     done = prodclf('audit', shop[0]/'products.csv', '--out', tmp_path/'x', '--by', 'eva', code=2)
     assert '--answers FILE' in done.stderr
-    done = prodclf('audit', shop[0]/'products.csv', '--out', tmp_path/'x', *plain[:4], '--min-per-class', 400, code=1)
-    assert done.stderr.strip().splitlines()[-1].startswith('prodclf: ') and '--min-per-class' in done.stderr
