@@ -36,7 +36,8 @@ from prodclf.models.learner import product_learner
 from prodclf.models.predictor import Predictor, load_model
 from prodclf.sample.shop import sample_catalog
 from prodclf.train.baselines import fit_baselines
-from prodclf.train.classifier import TrainConfig, train_classifier
+from prodclf.train.classifier import train_classifier
+from prodclf.train.config import TrainConfig
 from prodclf.train.estimator import MultimodalClassifier
 
 __all__ = [

@@ -39,7 +39,8 @@ def test_the_encoders_are_encoders(aligned, shop, tmp_path):
     from prodclf.data.prepare import open_products
     from prodclf.encoders.registry import load_encoder
     from prodclf.models.predictor import load_model
-    from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.classifier import train_classifier
+    from prodclf.train.config import TrainConfig
     out, _ = aligned
     text, image = (load_encoder(out/v) for v in ('text', 'image'))
     assert text.widths[-1] == image.widths[-1] == 24

@@ -227,7 +227,8 @@ def test_own_code_is_refused(shop, tmp_path):
 
 def test_command(prodclf, shop, tmp_path):
     "Eight bits judged by labeled products, from the command line; the artifact on disk is enough"
-    from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.classifier import train_classifier
+    from prodclf.train.config import TrainConfig
 
     catalog = sample_catalog(n=340, seed=2)
     config = TrainConfig(text='lsa', image='tiny', mode='frozen', min_count=4)

@@ -99,7 +99,8 @@ def test_streamed_solvers_cost_little():
     from prodclf.data.dataset import ProductDataset
     from prodclf.models.ensemble import fit_recipe, plan_recipe
     from prodclf.sample.shop import sample_catalog
-    from prodclf.train.classifier import TrainConfig, TrainRows, training_data
+    from prodclf.train.classifier import TrainRows, training_data
+    from prodclf.train.config import TrainConfig
 
     dataset, cost = ProductDataset(sample_catalog()), []
     for seed in range(3):

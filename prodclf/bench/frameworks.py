@@ -27,7 +27,8 @@ def frameworks_task(
     from prodclf.models.dataloaders import product_dataloaders
     from prodclf.models.learner import product_learner
     from prodclf.sample.shop import sample_catalog
-    from prodclf.train.classifier import TrainConfig, TrainRows
+    from prodclf.train.classifier import TrainRows
+    from prodclf.train.config import TrainConfig
 
     dataset = ProductDataset(sample_catalog(n=n, seed=0))
     rows = TrainRows(dataset, TrainConfig(text='tiny', image='tiny', min_count=5, seed=seed))

@@ -301,7 +301,8 @@ def serve_variants(
     from prodclf.models.predictor import load_model
     from prodclf.sample.shop import sample_catalog
     from prodclf.serve.export import export_model
-    from prodclf.train.classifier import TrainConfig, train_classifier
+    from prodclf.train.classifier import train_classifier
+    from prodclf.train.config import TrainConfig
 
     shop = sample_catalog(n=600, seed=7)
     if model is None:

@@ -96,7 +96,7 @@ def audit(
     from prodclf.active.corrections import CorrectionFolder
     from prodclf.core import Clock
     from prodclf.train.audit import audit_catalog
-    from prodclf.train.classifier import TrainConfig
+    from prodclf.train.config import TrainConfig
 
     clock, config = Clock(), TrainConfig(**given(min_count=min_per_class), seed=seed)
     with clock('reading'):

@@ -20,7 +20,7 @@ def _source(part: str, chapter: str) -> str:
 
 
 def default_of(
-    place: str,  # part, chapter, name and parameter, such as 'train.classifier.TrainConfig.seed'
+    place: str,  # part, chapter, name and parameter, such as 'train.config.TrainConfig.seed'
 ):
     """A constant, or the default of a parameter or of a field of a config, without importing its
     module; raises `LookupError` where there is none"""
@@ -89,7 +89,7 @@ Data = Annotated[Path, typer.Argument(metavar='DATA', help=_data)]
 Model = Annotated[Path, typer.Argument(metavar='MODEL', help=_model)]
 Out = Annotated[Path, option('--out', 'folder to write to; created when missing', file_okay=False)]
 Seed = Annotated[int, option('--seed', 'the same seed gives the same result')]
-_config = 'train.classifier.TrainConfig'
+_config = 'train.config.TrainConfig'
 MinPerClass = Annotated[
     Optional[int],
     option('--min-per-class', 'leave out smaller categories', f'{_config}.min_count', min=1),

@@ -141,7 +141,8 @@ def _command(
 def _search_and_say(dataset, out, how, settings, clock, measure, names, more):
     "Search, write what was found, and measure it where nobody is at it any more"
     from prodclf.core import need, write_json
-    from prodclf.train.classifier import TrainConfig, TrainRows
+    from prodclf.train.classifier import TrainRows
+    from prodclf.train.config import TrainConfig
     from prodclf.train.search import search_settings
     from prodclf.train.tracking import Tracker
 

@@ -21,7 +21,8 @@ from prodclf.evaluate.label_errors import (
     twins_apart,
 )
 from ..models.ensemble import fit_recipe, plan_recipe
-from .classifier import TrainConfig, TrainRows, training_data
+from .classifier import TrainRows, training_data
+from .config import TrainConfig
 
 # %% ../../nbs/train/14_audit.ipynb #f1909cbc
 class LabeledRows(TrainRows):

@@ -19,7 +19,8 @@ from ..evaluate.metrics import accuracy, macro_f1
 from ..models.blending import choose, fit_blend
 from ..models.ensemble import RecipeConfig, RecipePlan, crossfit_heads, crossfit_joint
 from ..models.ensemble import crossfit_svm, plan_recipe
-from .classifier import TrainConfig, TrainRows, fresh_encoders, halve_valid
+from .classifier import TrainRows, fresh_encoders, halve_valid
+from .config import TrainConfig
 from .classifier import train_network, training_data
 
 # %% ../../nbs/train/05_objectives.ipynb #2289e4d6

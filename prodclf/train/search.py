@@ -16,7 +16,8 @@ from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from ..core import Clock, ProdclfError, digest, need, plain, progress, write_json
 from ..evaluate.metrics import compare_paired
-from .classifier import TrainConfig, TrainRows, train_classifier
+from .classifier import TrainRows, train_classifier
+from .config import TrainConfig
 from .objectives import FinetuneObjective, FrozenObjective, FusionObjective
 from .objectives import config_fields, nested, space_named
 
