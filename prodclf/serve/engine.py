@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['product_text', 'TorchEngine', 'load_engine']
 
-# %% ../../nbs/serve/01_engine.ipynb #79d38bdd
+# %% ../../nbs/serve/01_engine.ipynb #e084a0a3
 import os
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
-from ..core import ProdclfError
+from ..core import ProdclfError, usable_cores
 
-# %% ../../nbs/serve/01_engine.ipynb #ec4d04ab
+# %% ../../nbs/serve/01_engine.ipynb #9cd8a463
 def product_text(
     product: dict,  # with title and description; either may be missing
 ) -> str:
@@ -24,7 +24,7 @@ def product_text(
     parts = (product.get(k) for k in ('title', 'description'))
     return join_texts([clean_text(p) if p else None for p in parts])
 
-# %% ../../nbs/serve/01_engine.ipynb #b07c70a9
+# %% ../../nbs/serve/01_engine.ipynb #0896dcd4
 class TorchEngine:
     "A `Predictor` behind the protocol of a service"
 
@@ -45,7 +45,7 @@ class TorchEngine:
         self.image_size = max([getattr(e, 'size', 224) for e in p.encoders.values()], default=224)
         self.card = _card(p, name, created)
 
-# %% ../../nbs/serve/01_engine.ipynb #e323fda9
+# %% ../../nbs/serve/01_engine.ipynb #f89e920e
 def _card(predictor, name: str, created: str) -> dict:
     "What a person wants to know of a model"
     from prodclf import __version__
@@ -64,7 +64,7 @@ def _card(predictor, name: str, created: str) -> dict:
         train_labels=dict(zip(map(str, predictor.classes), shares.round(6).tolist(), strict=True)),
     )
 
-# %% ../../nbs/serve/01_engine.ipynb #a5e77945
+# %% ../../nbs/serve/01_engine.ipynb #c1fb3942
 def _only(inputs, predictor, view: str):
     "The inputs of members with one view; the others count as missing"
     kept = {e: predictor.encoders[e].view == view for e in inputs.present}
@@ -78,7 +78,7 @@ def _only(inputs, predictor, view: str):
 def _probabilities(predictor, inputs) -> np.ndarray:  # (N, C) float32
     return np.exp(predictor.blend(predictor.member_log_proba(inputs))).astype(np.float32)
 
-# %% ../../nbs/serve/01_engine.ipynb #5fed9010
+# %% ../../nbs/serve/01_engine.ipynb #05093177
 @patch
 def predict(
     self: TorchEngine,
@@ -99,17 +99,19 @@ def predict(
     }
     return proba, alone
 
-# %% ../../nbs/serve/01_engine.ipynb #2b8476f7
+# %% ../../nbs/serve/01_engine.ipynb #8b7412fa
 def load_engine(
     folder,  # that `prodclf train`, `prodclf demo` or `prodclf export` wrote
+    threads: int = None,  # of one batch, in an export; None: all cores
 ):
     "The engine of a folder; raises `ProdclfError` for one that is no model, or needs torch"
     folder = Path(folder)
     if (folder / 'export.json').is_file():
-        from importlib import import_module
+        from importlib import import_module  # of a chapter that comes later
 
         os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # else it reports to its maker
-        return import_module('prodclf.serve.runtime').OnnxEngine(folder)  # of a later chapter
+        threads = threads or usable_cores()
+        return import_module('prodclf.serve.runtime').OnnxEngine(folder, threads)
     try:
         from prodclf.models.predictor import load_model
     except ImportError as e:

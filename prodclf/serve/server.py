@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['patient_protocol', 'shut_gate', 'make_server', 'open_socket', 'run_server', 'run_workers', 'Crew']
 
-# %% ../../nbs/serve/09_server.ipynb #1bed4ca6
+# %% ../../nbs/serve/09_server.ipynb #e433e91d
 import asyncio, ctypes, signal, socket, struct, sys, tempfile, time
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
 from fastcore.basics import patch
-from ..core import ProdclfError, environment, need
+from ..core import ProdclfError, environment, need, usable_cores
 from .engine import load_engine
 from .products import ServeConfig
 from .service import create_app
 
-# %% ../../nbs/serve/09_server.ipynb #fb819585
+# %% ../../nbs/serve/09_server.ipynb #2ae37f2b
 def patient_protocol(
     seconds: float = 10.0,  # for the head of a request
 ):
@@ -55,7 +55,7 @@ def patient_protocol(
 
     return PatientProtocol
 
-# %% ../../nbs/serve/09_server.ipynb #8554756f
+# %% ../../nbs/serve/09_server.ipynb #6946e708
 def shut_gate(
     sockets,  # that listen
 ):
@@ -67,7 +67,7 @@ def shut_gate(
     for s in sockets:
         s.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
 
-# %% ../../nbs/serve/09_server.ipynb #ebe97b2c
+# %% ../../nbs/serve/09_server.ipynb #6586c5b3
 def _uvicorn_config(app, host: str, port: int, grace: float, head_seconds: float):
     "uvicorn's settings: nothing logged, nothing trusted that a proxy says, clocks for the slow"
     return need('uvicorn').Config(
@@ -85,7 +85,7 @@ def _uvicorn_config(app, host: str, port: int, grace: float, head_seconds: float
         timeout_graceful_shutdown=int(grace),
     )
 
-# %% ../../nbs/serve/09_server.ipynb #147df1df
+# %% ../../nbs/serve/09_server.ipynb #1f0135a8
 def make_server(
     app,  # of `create_app`
     host: str = '127.0.0.1',  # address to listen at
@@ -122,7 +122,7 @@ def make_server(
 
     return Server(_uvicorn_config(app, host, port, grace, head_seconds))
 
-# %% ../../nbs/serve/09_server.ipynb #41ae2fe5
+# %% ../../nbs/serve/09_server.ipynb #90d5cf77
 def open_socket(
     host: str,  # address, such as 127.0.0.1, ::1 or 0.0.0.0
     port: int,  # 0: any that is free
@@ -156,11 +156,12 @@ def run_server(
     for s, handler in before.items():
         signal.signal(s, handler)
 
-# %% ../../nbs/serve/09_server.ipynb #eda3ac27
+# %% ../../nbs/serve/09_server.ipynb #dd274fca
 def _work(folder, config: ServeConfig, listener, options: dict):
     "What a worker does, in a process of its own"
     try:
-        run_server(create_app(load_engine(folder), config), listener, **options)
+        engine = load_engine(folder, options.pop('threads', None))
+        run_server(create_app(engine, config), listener, **options)
     except ProdclfError as e:
         print(f'prodclf: {e}', file=sys.stderr, flush=True)
         sys.exit(1)
@@ -177,10 +178,11 @@ def run_workers(
     "Serve with several processes until a signal comes; raises `ProdclfError` where none can start"
     with tempfile.TemporaryDirectory(prefix='prodclf-counters-') as counters:
         with environment(PROMETHEUS_MULTIPROC_DIR=counters):
+            options['threads'] = max(1, usable_cores() // workers)
             crew = Crew(workers, (str(folder), config, listener, options), tell)
             crew.run()
 
-# %% ../../nbs/serve/09_server.ipynb #2f289a90
+# %% ../../nbs/serve/09_server.ipynb #5410e240
 class Crew:
     "Processes that do the same, each replaced when it dies"
 
@@ -210,7 +212,7 @@ class Crew:
             if p.is_alive():
                 p.terminate()
 
-# %% ../../nbs/serve/09_server.ipynb #39ae44da
+# %% ../../nbs/serve/09_server.ipynb #0fe52200
 @patch
 def run(self: Crew):
     "Watch until a signal comes and all have ended; raises `ProdclfError` where they only die"
