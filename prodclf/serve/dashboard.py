@@ -58,7 +58,7 @@ def _trained(engine) -> dict:
     "Category -> training products, as the card says; empty where it does not"
     labels = (getattr(engine, 'card', None) or {}).get('train_labels') or {}
     if not isinstance(labels, dict):
-        labels = dict(zip(engine.classes, labels))
+        labels = dict(zip(engine.classes, labels, strict=True))
     total = sum(labels.values())
     if 0 < total < 1.5:  # shares
         return {c: round(1e6 * n / total) for c, n in labels.items()}

@@ -135,7 +135,7 @@ def _percentiles(seconds: list) -> dict:
     if not seconds:
         return dict(p50=None, p95=None, p99=None)
     found = np.percentile(np.array(seconds, np.float64) * 1000, [50, 95, 99])
-    return dict(zip(('p50', 'p95', 'p99'), found.round(2).tolist()))
+    return dict(zip(('p50', 'p95', 'p99'), found.round(2).tolist(), strict=True))
 
 
 def _batch_sizes(sizes: list) -> dict:
