@@ -30,7 +30,13 @@ from prodclf.active.feature_space import (
     is_many,
     pool_probabilities,
 )
-from .names import NameSimilarity, fit_around_names, names_head, read_synonyms
+from prodclf.active.names import (
+    NameSimilarity,
+    fit_around_names,
+    names_head,
+    read_synonyms,
+    reads_names,
+)
 from .oracle import Replay
 from .pool import Pool
 from .query import ask, model_outputs, scattered, strategy_named, uncertain
@@ -499,15 +505,16 @@ def names_for(
     rows,  # (N,) the pool
 ) -> NameSimilarity:
     "The view of the names; None where they are not wanted, or not asked for and not possible"
-    if config.names is False:
-        return None
     synonyms = config.synonyms
+    asked = config.names or synonyms
+    if config.names is False or not asked and not reads_names(embeddings):
+        return None
     if synonyms is not None and not isinstance(synonyms, dict):
         synonyms = read_synonyms(synonyms, classes)
     try:
         return NameSimilarity(embeddings, dataset, classes, rows, synonyms, config.seed)
     except ProdclfError:
-        if config.names or synonyms:
+        if asked:
             raise
         return None
 
