@@ -41,7 +41,7 @@ def test_a_sheet_without_a_label_comes_with_guesses(prodclf, tmp_path):
     sheet = pd.read_csv(tmp_path/'l'/'batch-001.csv', dtype=str)
     assert len(sheet) == 30
     sheet.assign(label=sheet.id.map(truth)).to_csv(tmp_path/'a.csv', index=False)
-    done = prodclf(*words, '--answers', tmp_path/'a.csv', '--batch', 20)
+    done = prodclf(*words, '--answers', tmp_path/'a.csv', '--n', 20)
     assert 'if labeling stopped now, about' in done.stderr and 'by 30 answers in the drawer' in done.stderr
     guessed = pd.read_csv(tmp_path/'l'/'batch-002.csv', dtype=str)
     assert guessed.guess_1.notna().all()                             # not one label teaches yet

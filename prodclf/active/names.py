@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['most_named', 'name_coverage', 'read_synonyms', 'reads_names', 'NameSimilarity', 'names_head', 'names_gain',
-           'fit_around_names']
+           'fit_around_names', 'names_for']
 
 # %% ../../nbs/active/11_names.ipynb #30c06ab9
 import re
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from ..data.tables import read_rows, table_names
 from ..data.text import Rejected, clean_text
@@ -181,28 +182,34 @@ class NameSimilarity:
         if len(self.has) * len(classes) <= 2**25:
             self.coverage = self._coverage(dataset, called)
 
-    def _vectors(self, encoder, called: list) -> tuple:
-        "A unit vector for each category, as it is and around the mean of the products"
-        flat = [str(n).replace('_', ' ') for names in called for n in names]
-        v, known = encoder.encode(flat)
-        v = np.asarray(v, np.float32)[:, : self.width]
-        at = np.cumsum([0, *map(len, called)])[:-1]
-        both = (_unit(v - m) * np.asarray(known)[:, None] for m in (0, self.mean))
-        return tuple(_unit(np.add.reduceat(u, at)) for u in both)
-
-    def _coverage(self, dataset, called: list) -> np.ndarray:
-        "(N, C) the coverage of the name, or of the synonym that is covered best"
-        texts = dataset.take(np.arange(len(dataset)), ['text']).text.tolist()
-        at = np.cumsum([0, *map(len, called)])[:-1]
-        return np.maximum.reduceat(name_coverage(texts, sum(called, [])), at, axis=1)
-
-    def __getitem__(self, rows):  # (m, C) float32
-        x = np.asarray(self.text[rows], np.float32)[:, : self.width]
-        near = 0.5 * (_unit(x) @ self.raw.T + _unit(x - self.mean) @ self.around.T)
-        return near if self.coverage is None else near + 0.2 * self.coverage[rows]
-
     def __call__(self, x, has):  # what `FeatureRows` calls a scaler
         return np.where(has[:, None], x, 0)
+
+# %% ../../nbs/active/11_names.ipynb #9b50d6d7
+@patch
+def _vectors(self: NameSimilarity, encoder, called: list) -> tuple:
+    "A unit vector for each category, as it is and around the mean of the products"
+    flat = [str(n).replace('_', ' ') for names in called for n in names]
+    v, known = encoder.encode(flat)
+    v = np.asarray(v, np.float32)[:, : self.width]
+    at = np.cumsum([0, *map(len, called)])[:-1]
+    both = (_unit(v - m) * np.asarray(known)[:, None] for m in (0, self.mean))
+    return tuple(_unit(np.add.reduceat(u, at)) for u in both)
+
+
+@patch
+def _coverage(self: NameSimilarity, dataset, called: list) -> np.ndarray:
+    "(N, C) the coverage of the name, or of the synonym that is covered best"
+    texts = dataset.take(np.arange(len(dataset)), ['text']).text.tolist()
+    at = np.cumsum([0, *map(len, called)])[:-1]
+    return np.maximum.reduceat(name_coverage(texts, sum(called, [])), at, axis=1)
+
+
+@patch
+def __getitem__(self: NameSimilarity, rows):  # (m, C) float32
+    x = np.asarray(self.text[rows], np.float32)[:, : self.width]
+    near = 0.5 * (_unit(x) @ self.raw.T + _unit(x - self.mean) @ self.around.T)
+    return near if self.coverage is None else near + 0.2 * self.coverage[rows]
 
 # %% ../../nbs/active/11_names.ipynb #71ebb7dd
 def names_head(
@@ -290,7 +297,7 @@ def fit_around_names(
         head = semi_supervised_head(z, y, head, l2, seed=seed)
     return _padded(head, prior), gain
 
-
+# %% ../../nbs/active/11_names.ipynb #22feaa7a
 def _padded(head, prior):
     "A head that does not look at the names, as wide as one that does"
     if head is None or prior is None or head[0].shape == prior[0].shape:
@@ -298,3 +305,26 @@ def _padded(head, prior):
     w = np.zeros_like(prior[0])
     w[: len(head[0])] = head[0]
     return w, head[1]
+
+# %% ../../nbs/active/11_names.ipynb #6cf8366e
+def names_for(
+    embeddings,  # of the products
+    dataset,  # the products
+    classes,  # (C,) names
+    rows=None,  # (N,) the pool; None: all
+    wanted: bool = None,  # None: where an encoder of this package made the vectors of the texts
+    synonyms=None,  # category -> other names, or a file of them
+    seed: int = 0,  # of the draw of products for the mean
+) -> NameSimilarity:
+    "The view of the names; None where they are not wanted, or not asked for and not possible"
+    asked = wanted or synonyms
+    if wanted is False or not asked and not reads_names(embeddings):
+        return None
+    if synonyms is not None and not isinstance(synonyms, dict):
+        synonyms = read_synonyms(synonyms, classes)
+    try:
+        return NameSimilarity(embeddings, dataset, classes, rows, synonyms, seed)
+    except ProdclfError:
+        if asked:
+            raise
+        return None
