@@ -436,22 +436,24 @@ class _Herd:
             out[i : i + self.block] = k @ self.doubt
         return out
 
-    def pick(self, n: int, keys) -> list:
-        "The greedy choice, lazily: gains that were computed once are upper bounds from then on"
-        bound, picked = self.gains(np.arange(len(self.x))), []
-        fresh = np.full(len(self.x), 0)
-        while len(picked) < n:
-            order = np.lexsort((keys, -bound))[:32]
-            stale = order[fresh[order] < len(picked)]
-            if not len(stale) or stale[0] != order[0]:
-                i = order[0]
-                picked.append(int(i))
-                bound[i] = -np.inf
-                self.know(self.x[[i]])
-                continue
-            bound[stale] = self.gains(stale)
-            fresh[stale] = len(picked)
-        return picked
+# %% ../../nbs/active/02_diversity.ipynb #c4300c6d
+@patch
+def pick(self: _Herd, n: int, keys) -> list:
+    "The greedy choice, lazily: gains that were computed once are upper bounds from then on"
+    bound, picked = self.gains(np.arange(len(self.x))), []
+    fresh = np.full(len(self.x), 0)
+    while len(picked) < n:
+        order = np.lexsort((keys, -bound))[:32]
+        stale = order[fresh[order] < len(picked)]
+        if not len(stale) or stale[0] != order[0]:
+            i = order[0]
+            picked.append(int(i))
+            bound[i] = -np.inf
+            self.know(self.x[[i]])
+            continue
+        bound[stale] = self.gains(stale)
+        fresh[stale] = len(picked)
+    return picked
 
 # %% ../../nbs/active/02_diversity.ipynb #f0485a18
 def uherding(
@@ -489,7 +491,7 @@ def uherding(
     herd.know(mine)
     return some[herd.pick(min(n, len(some)), -tie_keys(some, seed))].astype(np.int64)
 
-
+# %% ../../nbs/active/02_diversity.ipynb #952d86a0
 def _on_sphere(x):
     "Rows of length one"
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)

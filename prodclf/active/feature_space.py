@@ -83,20 +83,22 @@ class FeatureSpace:
         held = [p[:] if 4 * len(p) * p.shape[1] <= memory else p for p in parts]
         self.pool, self.test, self.valid = held
 
-    def only(
-        self,
-        view: str,  # one of `columns`
-    ):
-        "The columns of one view of the pool"
-        if isinstance(self.pool, np.ndarray):
-            return self.pool[:, self.columns[view]]
-        return FeatureRows({view: self.pool.views[view]}, self.pool.rows)
-
     def __repr__(self):
         views = ', '.join(f'{v} {c.stop - c.start}' for v, c in self.columns.items())
         kept = 'in memory' if isinstance(self.pool, np.ndarray) else 'on disk'
         both = f'{len(self.pool):,} pool and {len(self.test):,} test products'
         return f'{both} × {self.pool.shape[1]} ({views}), {kept}'
+
+# %% ../../nbs/active/09_feature_space.ipynb #0dc4eae6
+@patch
+def only(
+    self: FeatureSpace,
+    view: str,  # one of `columns`
+):
+    "The columns of one view of the pool"
+    if isinstance(self.pool, np.ndarray):
+        return self.pool[:, self.columns[view]]
+    return FeatureRows({view: self.pool.views[view]}, self.pool.rows)
 
 # %% ../../nbs/active/09_feature_space.ipynb #92054f4d
 @patch

@@ -16,8 +16,8 @@ from ..data.text import Rejected, cell_text, clean_text
 from ..data.tables import read_rows, remedy, table_names
 from ..data.catalog import write_catalog
 from .feature_space import FeatureSpace, HeadProbabilities, head_probabilities
-from .names import fit_around_names, names_head
-from .loop import QueryConfig, names_for, next_batch
+from .names import fit_around_names, names_for, names_head
+from .loop import QueryConfig, next_batch
 from prodclf.active.oracle import (
     CategoryMatcher,
     read_answers,
@@ -251,7 +251,8 @@ def write_next(
     drawer = self.drawer()
     pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
     every, groups = np.arange(len(pool)), pool.dataset.groups()
-    names = names_for(config, embeddings, pool.dataset, pool.classes, every)
+    how = every, config.names, config.synonyms
+    names = names_for(embeddings, pool.dataset, pool.classes, *how)
     space = FeatureSpace(embeddings, every, names=names)
     prior = names and names_head(space, config.l2)
     args = prior, config.semi, None, config.l2, groups

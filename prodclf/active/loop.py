@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['QueryConfig', 'look_at', 'arrays_for', 'next_batch', 'Round', 'StopConfig', 'why_stop', 'ActiveLoop', 'ceiling',
-           'replay_rows', 'names_for', 'compare_strategies', 'replay']
+           'replay_rows', 'compare_strategies', 'replay']
 
 # %% ../../nbs/active/14_loop.ipynb #333ec65f
 import json, time
@@ -30,7 +30,7 @@ from prodclf.active.feature_space import (
     is_many,
     pool_probabilities,
 )
-from .names import NameSimilarity, fit_around_names, names_head, read_synonyms
+from .names import fit_around_names, names_for, names_head
 from .oracle import Replay
 from .pool import Pool
 from .query import ask, model_outputs, scattered, strategy_named, uncertain
@@ -239,15 +239,6 @@ class ActiveLoop:
             self.rounds[-1].guesses = None
         self.rounds.append(done)
 
-    def prior(self):
-        "The head that knows the names alone, made once for a space; None without names"
-        if 'names' not in self.space.columns:
-            return None
-        if self._named is None or self._named[0] is not self.space:
-            head = names_head(self.space, self.config.l2, seed=self.config.seed)
-            self._named = self.space, head
-        return self._named[1]
-
     @property
     def stopped(self):
         return self.rounds[-1].record.get('stop') if self.rounds else None
@@ -284,28 +275,36 @@ def fill_drawer(
     if len(ids):
         self.pool.answer(ids, oracle(ids), by='audit', round=0)
 
+# %% ../../nbs/active/14_loop.ipynb #d207793d
+@patch
+def prior(self: ActiveLoop):
+    "The head that knows the names alone, made once for a space; None without names"
+    if 'names' not in self.space.columns:
+        return None
+    if self._named is None or self._named[0] is not self.space:
+        head = names_head(self.space, self.config.l2, seed=self.config.seed)
+        self._named = self.space, head
+    return self._named[1]
+
+
+@patch
+def _fit(self: ActiveLoop, pool, before) -> tuple:
+    "The head of this round, or None, and what the names gained, or None"
+    space, classes, config = self.space, len(pool.classes), self.config
+    fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
+    start, seed = before.head if fits else None, 1000 * config.seed + len(self.rounds)
+    args = self.prior(), config.semi, start, config.l2, self.groups, seed
+    return fit_around_names(space, pool.y, classes, *args)
+
 # %% ../../nbs/active/14_loop.ipynb #9147281c
 @patch
 def train(self: ActiveLoop) -> Round:
     "Fit, measure, decide what to ask; one file"
     began, r = time.perf_counter(), len(self.rounds)
     before = self.rounds[-1] if self.rounds else None
-    space, classes = self.space, len(self.pool.classes)
-    drawer = self.drawer()
+    space, drawer = self.space, self.drawer()
     pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
-    fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
-    start = before.head if fits else None
-    head, gain = fit_around_names(
-        space,
-        pool.y,
-        classes,
-        self.prior(),
-        self.config.semi,
-        start,
-        self.config.l2,
-        self.groups,
-        1000 * self.config.seed + r,
-    )
+    head, gain = self._fit(pool, before)
     seen = look_at(space, head, self.config)
     record = self._measure(head, seen, before)
     if len(drawer) and seen is not None:
@@ -496,27 +495,6 @@ def _claim(folder: Path, about: dict):
             "settings, or another --out"
         )
 
-# %% ../../nbs/active/14_loop.ipynb #bf037333
-def names_for(
-    config: QueryConfig,  # that wants names or not
-    embeddings,  # of the products
-    dataset,  # the products
-    classes,  # (C,) names
-    rows,  # (N,) the pool
-) -> NameSimilarity:
-    "The view of the names; None where they are not wanted, or not asked for and not possible"
-    if config.names is False:
-        return None
-    synonyms = config.synonyms
-    if synonyms is not None and not isinstance(synonyms, dict):
-        synonyms = read_synonyms(synonyms, classes)
-    try:
-        return NameSimilarity(embeddings, dataset, classes, rows, synonyms, config.seed)
-    except ProdclfError:
-        if config.names or synonyms:
-            raise
-        return None
-
 # %% ../../nbs/active/14_loop.ipynb #8d003b54
 class _Replayed:
     "What the runs of one seed have in common: the products, the space, the ceiling"
@@ -526,7 +504,8 @@ class _Replayed:
         self.products, self.groups, self.classes = dataset.subset(pool), groups[pool], classes
         self.oracle = Replay(self.products)
         pa.default_memory_pool().release_unused()  # what reading the columns has left over
-        names = names_for(query, embeddings, dataset, classes, pool)
+        how = dict(wanted=query.names, synonyms=query.synonyms, seed=seed)
+        names = names_for(embeddings, dataset, classes, pool, **how)
         self.space = FeatureSpace(embeddings, **rows, seed=seed, names=names)
         self.plain = self.space.without_names()
         self.targets = {k: codes[r] for k, r in rows.items() if k != 'pool'}
@@ -534,35 +513,36 @@ class _Replayed:
         split = digest(*[r.tobytes() for r in rows.values()])
         self.about = about | dict(split=split, encoders=embeddings.fingerprints)
         where = self.folder and self.folder / f'full-{seed}'
-        args = self.plain, codes[pool], self.targets, len(classes), l2, seed, where
-        self.full = ceiling(*args)
+        self.full = ceiling(self.plain, codes[pool], self.targets, len(classes), l2, seed, where)
 
-    def run(
-        self,
-        config: QueryConfig,  # how to choose
-        stop: StopConfig,  # when to end
-        rounds: int,  # batches after the first labels
-        tracker=None,  # told of each round
-    ) -> Curve:
-        "One strategy, from no label at all; goes on where it was killed"
-        folder = journal = None
-        if config.name == 'random':
-            config = replace(config, scatter=False, threshold=None, names=False, synonyms=None)
-            stop = StopConfig()
-        if self.folder is not None:
-            folder = self.folder / f'{config.name}-{config.seed}'
-            settings = vars(config) | dict(strategy=config.name, stop=vars(stop)) | self.about
-            settings['synonyms'] = config.synonyms and str(config.synonyms)
-            _claim(folder, settings)
-            journal = folder / 'journal.jsonl'
-        if journal is not None and journal.exists():
-            pool = Pool.open(self.products, journal)
-        else:
-            pool = Pool.start(self.products, n=0, classes=self.classes, journal=journal)
-        space = self.plain if config.names is False else self.space
-        loop = ActiveLoop(pool, space, self.targets, config, stop, folder, self.groups)
-        pa.default_memory_pool().release_unused()
-        return loop.run(self.oracle, rounds, tracker=tracker).curve(self.full)
+# %% ../../nbs/active/14_loop.ipynb #98da3638
+@patch
+def curve_of(
+    self: _Replayed,
+    config: QueryConfig,  # how to choose
+    stop: StopConfig,  # when to end
+    rounds: int,  # batches after the first labels
+    tracker=None,  # told of each round
+) -> Curve:
+    "One strategy, from no label at all; goes on where it was killed"
+    folder = journal = None
+    if config.name == 'random':
+        config = replace(config, scatter=False, threshold=None, names=False, synonyms=None)
+        stop = StopConfig()
+    if self.folder is not None:
+        folder = self.folder / f'{config.name}-{config.seed}'
+        settings = vars(config) | dict(strategy=config.name, stop=vars(stop)) | self.about
+        settings['synonyms'] = config.synonyms and str(config.synonyms)
+        _claim(folder, settings)
+        journal = folder / 'journal.jsonl'
+    if journal is not None and journal.exists():
+        pool = Pool.open(self.products, journal)
+    else:
+        pool = Pool.start(self.products, n=0, classes=self.classes, journal=journal)
+    space = self.plain if config.names is False else self.space
+    loop = ActiveLoop(pool, space, self.targets, config, stop, folder, self.groups)
+    pa.default_memory_pool().release_unused()
+    return loop.run(self.oracle, rounds, tracker=tracker).curve(self.full)
 
 # %% ../../nbs/active/14_loop.ipynb #6cb03cf3
 def _last_line(curve: Curve) -> str:
@@ -608,7 +588,8 @@ def compare_strategies(
         shared = _Replayed(dataset, embeddings, *given)
         for s in {s.name: s for s in map(strategy_named, [*strategies, 'random'])}.values():
             due = random_rounds or rounds if s.name == 'random' else rounds
-            curves.append(shared.run(replace(query, strategy=s, seed=seed), stop, due, tracker))
+            how = replace(query, strategy=s, seed=seed)
+            curves.append(shared.curve_of(how, stop, due, tracker))
             tell(_last_line(curves[-1]))
     return sum(curves[1:], curves[0])
 

@@ -61,7 +61,7 @@ def self_train(
         w, b = np.concatenate([start[0], w[keep:]]), start[1]
     return w, b
 
-
+# %% ../../nbs/active/10_semi_supervised.ipynb #bed39c0f
 def semi_supervised_head(
     z,  # (N, K) vectors, in memory or on disk
     y: np.ndarray,  # (N,) codes, -1 where unknown
