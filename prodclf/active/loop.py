@@ -21,15 +21,8 @@ from ..data.splits import split_rows
 from ..encoders.embeddings import embed
 from ..evaluate.metrics import accuracy, macro_f1
 from .curves import Curve
-from prodclf.active.feature_space import (
-    FeatureSpace,
-    HeadProbabilities,
-    committee_probabilities,
-    dropout_draws,
-    fit_head,
-    is_many,
-    pool_probabilities,
-)
+from .feature_space import FeatureSpace, HeadProbabilities, committee_probabilities
+from .feature_space import dropout_draws, fit_head, is_many, pool_probabilities
 from .names import fit_around_names, names_for, names_head
 from .oracle import Replay
 from .pool import Pool
@@ -570,8 +563,7 @@ def compare_strategies(
 ) -> Curve:
     """The loop for several strategies and seeds; raises when the folder holds runs with other
     settings, or the products have fewer than two categories"""
-    if not isinstance(dataset, ProductDataset):
-        dataset = ProductDataset(dataset)
+    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
     if embeddings is None:
         embeddings = embed(dataset, text='lsa', image='descriptors')
     query, stop, tell = query or QueryConfig(), stop or StopConfig(), tell or (lambda line: None)
@@ -588,8 +580,8 @@ def compare_strategies(
         shared = _Replayed(dataset, embeddings, *given)
         for s in {s.name: s for s in map(strategy_named, [*strategies, 'random'])}.values():
             due = random_rounds or rounds if s.name == 'random' else rounds
-            how = replace(query, strategy=s, seed=seed)
-            curves.append(shared.curve_of(how, stop, due, tracker))
+            how = replace(query, strategy=s, seed=seed), stop, due, tracker
+            curves.append(shared.curve_of(*how))
             tell(_last_line(curves[-1]))
     return sum(curves[1:], curves[0])
 
