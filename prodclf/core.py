@@ -42,6 +42,8 @@ def need(
     extra: str = None,  # the extra of this project that installs it; looked up when not given
 ):  # the module
     "An optional module, imported; raises `ProdclfError` that names its extra when it is absent"
+    if name.split('.')[0] == 'onnxruntime':
+        os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # else it reports to its maker
     try:
         return importlib.import_module(name)
     except ImportError as e:

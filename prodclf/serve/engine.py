@@ -6,7 +6,6 @@
 __all__ = ['product_text', 'TorchEngine', 'load_engine']
 
 # %% ../../nbs/serve/01_engine.ipynb #e084a0a3
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -109,7 +108,6 @@ def load_engine(
     if (folder / 'export.json').is_file():
         from importlib import import_module  # of a chapter that comes later
 
-        os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')  # else it reports to its maker
         threads = threads or usable_cores()
         return import_module('prodclf.serve.runtime').OnnxEngine(folder, threads)
     try:
