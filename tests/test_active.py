@@ -84,7 +84,7 @@ def test_active_on_the_embedded_catalog(prodclf, tmp_path):
     words = ['active', 'embedded', '--out', tmp_path/'o', '--strategy', 'margin', '--initial', 50, '--rounds', 2, '--seeds', '3']
     done = prodclf(*words, '--batch', 50)
     m = json.loads((tmp_path/'o'/'metrics.json').read_text())
-    assert [c['labels'] for c in m['curves']] == [[50, 100, 150]]*2 and m['command'] == 'active'
+    assert {c['strategy']: c['labels'] for c in m['curves']} == dict(margin=[0, 50, 100, 150], random=[50, 100, 150]) and m['command'] == 'active'    # names: a model before the first label
     assert m['savings'] and all(s['seeds'] == 1 and s['low'] is None for s in m['savings'])    # one seed has no interval
     assert 'saved against random' in done.stdout
     before = (tmp_path/'o'/'curve.csv').read_text()

@@ -43,7 +43,7 @@ def self_train(
     keep = z.shape[1] if keep is None else keep
     most = min(2**21 // classes, 2**23 // z.shape[1])
     labeled, free = np.flatnonzero(y >= 0), np.flatnonzero(y < 0)
-    if most < 4 * classes or not len(free):
+    if classes > 360 or not len(free):
         return head
     if len(free) > most:
         free = np.sort(rng(seed, 'self-training').choice(free, most, replace=False))
