@@ -10,8 +10,9 @@ import pytest
 package = Path(__file__).resolve().parent.parent / 'prodclf'
 heavy = ['torch', 'torchvision', 'transformers', 'fastai', 'tensorflow', 'timm']
 with_torch = {
-    'encoders': ['aligned', 'text', 'image'],
+    'encoders': ['aligned', 'image', 'text'],
     'models': [
+        'augmentation',
         'contrastive',
         'dataloaders',
         'distributed',
@@ -21,24 +22,24 @@ with_torch = {
         'learner',
         'linear',
         'loader',
+        'lora',
         'losses_and_callbacks',
         'predictor',
+        'resume',
+        'two_towers',
         'watch',
     ],
-    'train': ['classifier', 'estimator', 'objectives', 'search'],
     'train': [
+        'audit',
         'classifier',
+        'config',
         'estimator',
-        'tensorflow',
-        'tensorflow_network',
-        'tensorflow_jobs',
+        'objectives',
+        'search',
         'tensorflow_learner',
     ],
-    'active': ['feature_space', 'labeling', 'loop'],
-        'two_towers',
-    'train': ['audit', 'classifier', 'estimator'],
-    'active': ['corrections', 'feature_space', 'labeling', 'loop'],
-    'bench': ['throughput'],
+    'active': ['corrections', 'feature_space', 'labeling', 'loop', 'names', 'semi_supervised'],
+    'bench': ['gpu', 'throughput'],
 }
 modules = sorted(
     f'{file.parent.name}.{file.stem}'

@@ -229,7 +229,7 @@ def run(
 def _report(self: Study, trial, step: int, value: float) -> bool:
     "Note a step; whether to give up"
     trial.report(value, step)
-    done = [t for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
+    done = self._states()[0]  # without those that were killed half-way
     others = [t.intermediate_values[step] for t in done if step in t.intermediate_values]
     return not trial.user_attrs['claim']['defaults'] and is_behind(value, others)
 

@@ -367,7 +367,7 @@ def take_result(
 _known = (
     'TrainEvalCallback Recorder CastToTensor ProgressCallback Seeded History KeepBest GradientClip'
 )
-_known = {*_known.split(), 'OneThread', 'Bar'}
+_known = {*_known.split(), 'OneThread', 'Bar', 'Watch', 'GradientNorm'}  # the last two only look
 
 
 def _callbacks(learner) -> dict:
