@@ -161,3 +161,12 @@ def headings(page):
 def test_a_question_finds_its_page(words):
     found = headings(questions[words])
     assert all(w in found for w in words.split()), found
+
+
+def test_where_is_what():
+    "Every file that CONTRIBUTING names is there, and no question is asked twice"
+    text = (here/'CONTRIBUTING.md').read_text()
+    named = re.findall(r'`((?:nbs|prodclf|tests|\.ci|\.github)/[\w./-]+)`', text)
+    assert len(named) > 50 and not [f for f in named if not (here/f).exists()]
+    asked = re.findall(r'^\| (.+?) \| `nbs', text, re.M)
+    assert len(asked) == len(set(asked)) > 40
