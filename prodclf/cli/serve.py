@@ -51,6 +51,12 @@ _config = dict(
     max_memory=_limit('max_memory', 'bytes of bodies and images under way', least=1_000_000),
     timeout=_limit('timeout', 'seconds from a request to its answer', float, 0.1),
     decoders=_limit('decoders', 'threads that decode images'),
+    min_confidence=(
+        Optional[float],
+        None,
+        'a product whose best category is less probable is undecided; default: as saved',
+        dict(min=0.0, max=1.0),
+    ),
 )
 _switches = dict(
     api_key_file=(

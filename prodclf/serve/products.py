@@ -23,6 +23,7 @@ class ServeConfig:
     max_description: int = 20_000  # characters
     max_items: int = 64  # products in a request
     top_k: int = 5  # categories per product, where the request does not say
+    min_confidence: float = None  # less probable products are undecided; None: as saved
     max_batch: int = 32  # products that the model sees at once
     max_queue: int = 256  # products under way; more are refused with 429
     max_memory: int = 512_000_000  # bytes of bodies and decoded images under way

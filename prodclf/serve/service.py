@@ -168,6 +168,8 @@ class Service:
         monitor=None,  # `Monitor`, told what goes on
     ):
         self.engine, self.config, self.monitor = engine, config or ServeConfig(), monitor
+        if self.config.min_confidence is not None:
+            engine.threshold = self.config.min_confidence
         self.counters, self.draining = Counters(), False
         self.batcher = Batcher(engine, self.config.max_batch, self._seen)
         self.places = Allowance(self.config.max_queue, 'products')
