@@ -6,7 +6,7 @@
 __all__ = ['patient_protocol', 'shut_gate', 'make_server', 'open_socket', 'run_server', 'run_workers', 'Crew']
 
 # %% ../../nbs/serve/09_server.ipynb #e433e91d
-import asyncio, ctypes, signal, socket, struct, sys, tempfile, time
+import asyncio, ctypes, gc, signal, socket, struct, sys, tempfile, time
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -152,7 +152,10 @@ def run_server(
     "Serve until a signal comes; what is under way is answered"
     server = make_server(app, **options)
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listener])
+    gc.unfreeze()
     for s, handler in before.items():
         signal.signal(s, handler)
 
