@@ -101,7 +101,7 @@ def image(model, tmp_path_factory):
     (place / 'without').mkdir()
     (place / 'without' / 'sitecustomize.py').write_text(
         'import sys\n'
-        'for name in "torch torchvision transformers pandas sklearn fastai pyarrow matplotlib".split():\n'
+        'for name in "torch torchvision transformers pandas scipy sklearn fastai pyarrow matplotlib".split():\n'
         '    sys.modules[name] = None\n'
     )
     return place / 'image', os.pathsep.join(map(str, (place / 'without', place / 'image')))
