@@ -120,12 +120,13 @@ def make_server(
             if self.until is not None and time.monotonic() >= self.until:
                 sockets = [s for server in self.servers for s in server.sockets]
                 shut_gate(sockets)
-                for turn in range(400):  # of the loop: what has come through is read
+                for turn in range(400):  # of the loop: who waits is let in
                     await asyncio.sleep(0.005)
-                    if turn > 29 and not select.select(sockets, [], [], 0)[0]:
+                    if turn > 9 and not select.select(sockets, [], [], 0)[0]:
                         break
                 for server in self.servers:
                     server.close()  # now, while nobody waits
+                await asyncio.sleep(0.15)  # what they ask is read
                 self.should_exit = True
             return await super().on_tick(counter)
 
