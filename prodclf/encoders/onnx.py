@@ -209,7 +209,7 @@ def _encode_texts(encoder, texts) -> tuple:  # (N, dim) float32, (N,) bool
         out[i] = z
     return out, ~missing
 
-
+# %% ../../nbs/encoders/09_onnx.ipynb #7ddcaa82
 def _encode_images(encoder, images, bs, workers) -> tuple:  # (N, dim) float32, (N,) bool
     "Vectors of images, where asked the mean of an image and its mirror image"
     out, has = np.zeros((len(images), encoder.dim), np.float32), np.zeros(len(images), bool)
