@@ -3,10 +3,12 @@
 python .ci/pages.py process        nbs/ into _proc/, with the pages of the commands; no Quarto
 python .ci/pages.py check [DIR]    every rule, on _proc/ or DIR; a line for each breach
 python .ci/pages.py build          process, check, render with Quarto into _docs/, and check that
+python .ci/pages.py shrink NB...   the figures of notebooks with fewer colors, a third of the size
 """
 
 import ast
-import html
+import base64
+import io
 import json
 import os
 import re
@@ -16,14 +18,18 @@ import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from posixpath import dirname, join, normpath, relpath
+from posixpath import dirname, normpath, relpath
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import made  # noqa: E402
+from made import commands, output_name  # noqa: E402
 
 root = Path(__file__).resolve().parent.parent
 out = root / '_proc'
-site = 'https://prodclf.github.io/prodclf/'
+site = made.address()
+columns = 100  # of a line of code on a page
 
 
 # Names in prose
@@ -37,15 +43,6 @@ def is_distinctive(name: str) -> bool:
     if any(w.startswith('_') for w in words):
         return False
     return '_' in name or name[:1].isupper() or len(words) > 1
-
-
-@cache
-def commands() -> list:
-    "The names of the commands"
-    import typer
-    from prodclf.cli import main
-
-    return list(typer.main.get_command(main.app).commands)
 
 
 def linked(text: str, page: str) -> str:
@@ -71,7 +68,7 @@ def linked(text: str, page: str) -> str:
     for i, line in enumerate(lines):
         fenced ^= line.startswith('```')
         if not fenced and not line.startswith(('    ', '#')):
-            lines[i] = re.sub(r'(?<!\[)`([^`\n]+)`(?!\])', link, line)
+            lines[i] = made.cited(re.sub(r'(?<!\[)`([^`\n]+)`(?!\])', link, line), page)
     return '\n'.join(lines)
 
 
@@ -158,14 +155,8 @@ def folded(source: str) -> str:
 # Pages
 
 
-def output_name(path: str) -> str:
-    "The page of a notebook: models/04_fusion.ipynb is models/fusion.html"
-    folder, name = os.path.split(path)
-    return join(folder, re.sub(r'^[0-9]+[a-z]?_', '', Path(name).stem) + '.html')
-
-
-def process_notebook(path: str):
-    "One notebook of nbs/ into _proc/"
+def process_notebook(path: str) -> set:
+    "One notebook of nbs/ into _proc/; the references that it cites"
     from execnb.nbio import read_nb, write_nb
 
     os.chdir(root)
@@ -175,13 +166,78 @@ def process_notebook(path: str):
     with open(os.devnull, 'w') as quiet, redirect_stdout(quiet):
         filters()(nb)
     del nb['page']
+    for cell in nb.cells:
+        if cell.cell_type == 'markdown':
+            cell.source = local_badges(cell.source)
+        else:
+            show_figure(cell)
+    nb.cells[0].source = page_head(nb, path)
+    if path.startswith('tutorials/') and (line := colab(path)):
+        nb.cells[1].source += f'\n\n{line}'
     target = out / path
     target.parent.mkdir(parents=True, exist_ok=True)
     write_nb(nb, target)
+    text = '\n'.join(t for c in nb.cells for t in Pages.texts(c))
+    return set(re.findall(r'references\.html#(\w+)', text))
+
+
+def page_head(nb, path: str) -> str:
+    "The front matter of a notebook's page: its title with a number, and an image for link previews"
+    head = nb.cells[0].source
+    title = json.dumps(made.title_of(path) if path != 'index.ipynb' else 'prodclf')
+    head = re.sub(r'^title: .*$', lambda _: f'title: {title}', head, flags=re.M)
+    image, data = 'images/overview.png', None
+    for cell in nb.cells:
+        for output in cell.get('outputs', []):
+            data = data or output.get('data', {}).get('image/png')
+    if data:
+        image = f'previews/{path[:-6].replace("/", "-")}.png'
+        (out / 'previews').mkdir(parents=True, exist_ok=True)
+        (out / image).write_bytes(base64.b64decode(''.join(data)))
+    more = f'image: /{image}\n' + ('toc: false\n' if path == 'index.ipynb' else '')
+    return re.sub(r'\n+---\s*$', lambda _: f'\n{more}---\n', head)
+
+
+def local_badges(text: str) -> str:
+    "Badges as links: their images lie on other hosts, which no reader of a page should ask"
+    return re.sub(
+        r'\[!\[([^\]]+)\]\(https?://[^)]*\)\]\(([^)]*)\)', r'[\1](\2){.badge}', text
+    )
+
+
+def colab(path: str) -> str:
+    "The link that opens a tutorial in Colab; none where it has no cell that installs prodclf there"
+    s = made.settings()
+    if f'pip install -q git+{s["git_url"]}' not in made.read(root / 'nbs' / path):
+        return ''
+    place = f'github/{s["user"]}/{s["repo"]}/blob/{s["branch"]}/nbs/{path}'
+    return f'[Open in Colab](https://colab.research.google.com/{place}){{.badge}}'
+
+
+def is_chart(image) -> bool:
+    "Whether an image is mostly white paper: a chart, which dark mode may turn around"
+    colors = image.convert('RGB').getcolors(1 << 24)
+    n, color = max(colors)
+    return color == (255, 255, 255) and n > 0.7 * image.width * image.height
+
+
+def show_figure(cell):
+    "A caption where a figure has none, and the class of charts"
+    from PIL import Image
+
+    shown = [o.get('data', {}) for o in cell.get('outputs', [])]
+    data = [d['image/png'] for d in shown if 'image/png' in d]
+    alt = re.search(r'^#\| *fig-alt: *(.+)$', cell.source, re.M)
+    if not data or not alt:
+        return
+    more = '' if '#| fig-cap:' in cell.source else f'#| fig-cap: {alt[1]}\n'
+    if all(is_chart(Image.open(io.BytesIO(base64.b64decode(''.join(d))))) for d in data):
+        more += '#| classes: chart\n'
+    cell.source = more + cell.source
 
 
 def process(workers: int = os.cpu_count()):
-    "All notebooks, all other files of nbs/, and the pages of the commands"
+    "All notebooks, all other files of nbs/, and the pages that are made"
     from nbdev.quarto import refresh_quarto_yml
 
     os.chdir(root)
@@ -195,96 +251,50 @@ def process(workers: int = os.cpu_count()):
             (out / p.relative_to(nbs)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(p, out / p.relative_to(nbs))
     warnings.filterwarnings('ignore', 'Found cells containing imports')
+    where = {}
     with ProcessPoolExecutor(workers, mp_context=get_context('fork')) as pool:
         for name, done in [(b, pool.submit(process_notebook, b)) for b in books]:
             try:
-                done.result()
+                for key in done.result():
+                    where.setdefault(key, []).append(name)
             except Exception as e:
                 raise SystemExit(f'nbs/{name}: {e}') from e
-    write_commands()
+    make_pages(where)
 
 
-def write_commands():
-    "One page for each command, made from the parser, and one that lists them"
-    import typer
-    from prodclf.cli import main
-
-    top = typer.main.get_command(main.app)
-    folder = out / 'commands'
-    folder.mkdir(exist_ok=True)
-    rows, uses = [], examples()
-    for name, command in top.commands.items():
-        about = ' '.join((command.help or '').split())
-        rows.append(f'| [`prodclf {name}`]({name}.html) | {about} |')
-        context = command.make_context(f'prodclf {name}', [], resilient_parsing=True)
-        usage = command.get_usage(context).removeprefix('Usage: ').strip()
-        text = (
-            f'---\ntitle: "prodclf {name}"\ndescription: "{about}"\n---\n\n```text\n{usage}\n```\n'
-        )
-        for kind in ('argument', 'option'):  # typer has a click of its own: no types to ask for
-            params = [p for p in command.params if p.param_type_name == kind and not p.hidden]
-            text += _table(f'{kind.title()}s', params) if params else ''
-        text += _examples(uses.get(name, []))
-        text += (
-            '\n## Exit codes\n\n| | |\n|---|---|\n| 0 | done |\n'
-            '| 1 | an honest failure, in one line that names the remedy |\n'
-            '| 2 | wrong usage: nothing was begun |\n'
-        )
-        (folder / f'{name}.qmd').write_text(text, encoding='utf-8')
-    head = '---\ntitle: "Commands"\ndescription: "Every command, option and default"\n---\n\n'
-    (folder / 'index.qmd').write_text(head + '| | |\n|---|---|\n' + '\n'.join(rows) + '\n')
-    bar = out / 'sidebar.yml'
-    pages = ['commands/index.qmd', *(f'commands/{name}.qmd' for name in top.commands)]
-    section = '      - section: "Commands"\n        contents:\n'
-    section += ''.join(f'          - {page}\n' for page in pages)
-    mark = '      - section: "The book"\n'
-    bar.write_text(bar.read_text().replace(mark, section + mark))
+def make_pages(where: dict):
+    "What no notebook holds; `where`: the notebooks that cite each reference"
+    made.write_commands(out)
+    made.write_api(out)
+    made.write_book(out)
+    made.write_references(out, where)
+    made.write_about(out)
+    made.number_sidebar(out)
+    made.write_footer(out)
+    made.write_llms(out)
+    for page in sorted((out / 'guide').glob('*.qmd')):
+        text = linked(made.read(page), f'guide/{page.name}')
+        page.write_text(text, encoding='utf-8')
 
 
-def _kind(param) -> str:
-    "int, float, text or path"
-    annotation = getattr(getattr(param, 'type_descriptor', None), 'annotation', None)
-    kind = annotation.__name__ if annotation else param.type.name  # of later and earlier typers
-    return {'str': 'text', 'Path': 'path'}.get(kind, kind)
+def shrink(path: Path):
+    "The figures of a notebook with 32 colors where they are charts, with 64 where they are photos"
+    from PIL import Image
 
-
-def _table(title: str, params: list) -> str:
-    "The arguments or options of a command"
-    rows = []
-    for p in params:
-        names = ', '.join(f'`{n}`' for n in [*p.opts, *p.secondary_opts])
-        names = f'`{p.name.upper()}`' if title == 'Arguments' else names
-        kind = '' if getattr(p, 'is_flag', False) else _kind(p)
-        about = html.escape(getattr(p, 'help', None) or '', quote=False).replace('|', '\\|')
-        fixed = p.default not in (None, False) and not callable(p.default) and not p.required
-        value = f'`{p.default}`' if fixed and 'default' not in about else ''
-        need = 'required' if p.required else value
-        rows.append(f'| {names} | {kind} | {need} | {about} |')
-    return f'\n## {title}\n\n| | | default | |\n|---|---|---|---|\n' + '\n'.join(rows) + '\n'
-
-
-def examples() -> dict:
-    "command -> [(line, notebook that shows it)], from the chapters and tutorials"
-    found = {}
-    for path in sorted((root / 'nbs').rglob('*.ipynb')):
-        for cell in json.loads(path.read_text(encoding='utf-8'))['cells']:
-            source = ''.join(cell['source'])
-            text = source if cell['cell_type'] == 'markdown' else _printed(cell)
-            for line in re.findall(r'^(?:\$ )?(prodclf [a-z]+ [^\n`|]{3,90})$', text, re.M):
-                place = str(path.relative_to(root / 'nbs'))
-                found.setdefault(line.split()[1], []).append((line.strip(), place))
-    return found
-
-
-def _printed(cell: dict) -> str:
-    return '\n'.join(''.join(o.get('text', '')) for o in cell.get('outputs', []))
-
-
-def _examples(uses: list) -> str:
-    "Up to five lines that are used somewhere, each with the place"
-    once = list(dict(uses).items())[:5]
-    rows = [f'```bash\n{line}\n```\n\nin [{output_name(p)[:-5]}](../{p})\n' for line, p in once]
-    return '\n## Examples\n\n' + '\n'.join(rows) if rows else ''
+    nb = json.loads(made.read(path))
+    for output in (o for c in nb['cells'] for o in c.get('outputs', [])):
+        if 'image/png' not in (data := output.get('data', {})):
+            continue
+        raw, small = base64.b64decode(''.join(data['image/png'])), io.BytesIO()
+        image = Image.open(io.BytesIO(raw))
+        chart = is_chart(image)
+        way = Image.Quantize.MAXCOVERAGE if chart else Image.Quantize.MEDIANCUT
+        few = image.convert('RGB').quantize(32 if chart else 64, method=way)
+        few.save(small, 'PNG', optimize=True, dpi=image.info.get('dpi', (96, 96)))
+        if len(small.getvalue()) < len(raw):
+            data['image/png'] = base64.b64encode(small.getvalue()).decode() + '\n'
+    text = json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
+    path.write_text(text, encoding='utf-8')
 
 
 # What must hold
@@ -312,11 +322,7 @@ class Pages:
             text = '\n'.join(t for c in cells for t in self.texts(c))
             text = re.sub(r'^```.*?^```', '', text, flags=re.M | re.S)
             heads = re.findall(r'^#{1,6} +(.+?) *(?:\{[^}]*\})?$', text, re.M)
-            self.anchors[self.page(name)] = {anchor(h) for h in heads}
-
-    @staticmethod
-    def page(name: str) -> str:
-        return name[:-4] + '.html' if name.endswith('.qmd') else output_name(name)
+            self.anchors[made.page_of(name)] = {anchor(h) for h in heads}
 
     @staticmethod
     def texts(cell: dict) -> list:
@@ -351,8 +357,8 @@ class Pages:
                 continue
             where, _, part = target.partition('#')
             page = normpath(f'{dirname(name) or "."}/{where}') if where else name
-            page = self.page(page) if page.endswith(('.ipynb', '.qmd')) else page
-            page = self.page(name) if not where else page
+            page = made.page_of(page) if page.endswith(('.ipynb', '.qmd')) else page
+            page = made.page_of(name) if not where else page
             if page not in self.anchors:
                 if not (self.folder / page).exists():
                     self.fault(name, f'{target} leads nowhere')
