@@ -172,6 +172,8 @@ def process_notebook(path: str) -> set:
         else:
             show_figure(cell)
     nb.cells[0].source = page_head(nb, path)
+    if path == 'index.ipynb':
+        lay_out(nb)
     if path.startswith('tutorials/') and (line := colab(path)):
         nb.cells[1].source += f'\n\n{line}'
     target = out / path
@@ -183,7 +185,9 @@ def process_notebook(path: str) -> set:
 
 def page_head(nb, path: str) -> str:
     "The front matter of a notebook's page: its title with a number, and an image for link previews"
-    head = nb.cells[0].source
+    says = 'description: ' + json.dumps(made.about(path)[1], ensure_ascii=False)
+    head = re.sub(r'\n  +(?=\S)', ' ', nb.cells[0].source)  # one line each
+    head = re.sub(r'^description: .*$', lambda _: says, head, flags=re.M)
     title = json.dumps(made.title_of(path) if path != 'index.ipynb' else 'prodclf')
     head = re.sub(r'^title: .*$', lambda _: f'title: {title}', head, flags=re.M)
     image, data = 'images/overview.png', None
@@ -194,8 +198,22 @@ def page_head(nb, path: str) -> str:
         image = f'previews/{path[:-6].replace("/", "-")}.png'
         (out / 'previews').mkdir(parents=True, exist_ok=True)
         (out / image).write_bytes(base64.b64decode(''.join(data)))
-    more = f'image: /{image}\n' + ('toc: false\n' if path == 'index.ipynb' else '')
+    more = f'image: /{image}\n'
+    more += 'toc: false\nsidebar: false\npage-layout: full\n' if path == 'index.ipynb' else ''
     return re.sub(r'\n+---\s*$', lambda _: f'\n{more}---\n', head)
+
+
+def lay_out(nb):
+    "The front page: the image beside the commands and the example, figures and doors as cards"
+    for cell in nb.cells:
+        if cell.cell_type != 'markdown':
+            continue
+        image = r'^!\[([^\]]+)\]\((\S+)\)$'
+        shown = r'::: {.front}\n\n![](\2){fig-alt="\1"}'
+        cell.source = re.sub(image, shown, cell.source, flags=re.M)
+        cell.source = re.sub(r'^(## What it does.*)$', r':::\n\n\1', cell.source, flags=re.M)
+        cards = r'\n::: {.cards}\n\n\1\n\n:::\n'
+        cell.source = re.sub(r'\n((?:^\* .+\n?)+)', cards, cell.source, flags=re.M)
 
 
 def local_badges(text: str) -> str:
@@ -322,7 +340,8 @@ class Pages:
             text = '\n'.join(t for c in cells for t in self.texts(c))
             text = re.sub(r'^```.*?^```', '', text, flags=re.M | re.S)
             heads = re.findall(r'^#{1,6} +(.+?) *(?:\{[^}]*\})?$', text, re.M)
-            self.anchors[made.page_of(name)] = {anchor(h) for h in heads}
+            own = set(re.findall(r'\{#([\w-]+)\}', text))
+            self.anchors[made.page_of(name)] = own | {anchor(h) for h in heads}
 
     @staticmethod
     def texts(cell: dict) -> list:
@@ -341,8 +360,13 @@ class Pages:
                 for text in self.texts(cell):
                     self.check_links(name, text)
                     self.check_docs(name, text)
+                    self.check_prose(name, text)
                 self.check_figures(name, cell)
+                self.check_columns(name, cell)
+            self.check_code(name, cells)
+        self.check_titles()
         self.check_bars()
+        self.check_look()
         return self.faults
 
     def check_links(self, name: str, text: str):
@@ -377,13 +401,87 @@ class Pages:
         if re.search(r'^\*[^*\n]+\*\n\S', text, re.M):
             self.fault(name, 'a docstring that is half in italics')
 
+    def check_prose(self, name: str, text: str):
+        "Works without an entry, numbers of chapters that stand nowhere, images of other hosts"
+        text = re.sub(r'^```.*?^```|^---\n.*?^---$', '', text, flags=re.M | re.S)
+        remote = r'!\[[^\]]*\]\(https?://[^)]*\)|<img[^>]*src="https?:[^>]*'
+        for tag in re.findall(remote, text):
+            self.fault(name, f'asks another host: {tag[:80]}')
+        for number in re.findall(r'\(\d\d\)|\b[Cc]hapters? \d+\b', text):
+            self.fault(name, f'a number that no chapter has on the site: {number}')
+        bare = re.sub(r'\[(?:[^\[\]]|\[[^\]]*\])*\]\([^)]*\)', '', text)
+        who = r"[A-Z][\w-]+(?: et al\.| (?:and|&) [A-Z][\w-]+)"
+        for work in re.findall(rf'{who},? \(?(?:18|19|20)\d\d\b', bare):
+            self.fault(name, f'{work} has no entry in references.bib')
+
+    def check_columns(self, name: str, cell: dict):
+        "Code that would scroll or break on the page"
+        blocks = [''.join(cell['source'])] if cell['cell_type'] == 'code' else []
+        for text in self.texts(cell):
+            blocks += re.findall(r'^```(?:python|bash|sh)\n(.*?)^```', text, re.M | re.S)
+        for line in '\n'.join(blocks).splitlines():
+            if len(line) > columns and not line.startswith('#|'):
+                self.fault(name, f'{len(line)} columns of code, over {columns}: {line[:50]}')
+
+    def check_code(self, name: str, cells: list):
+        "A chapter shows the code that it is about: beside its documentation, or folded below it"
+        if not any('show_doc(' in ''.join(c['source']) for c in cells):
+            return
+        folded = any('<details class="source">' in t for c in cells for t in self.texts(c))
+        defined = r'^(?:@.*\n)*(?:def|class) '
+        code = (''.join(c['source']) for c in cells if c['cell_type'] == 'code')
+        if not folded and not any(re.search(defined, c, re.M) for c in code):
+            self.fault(name, 'documents names and shows no line of their code')
+
+    def check_titles(self):
+        "Every page has a title of its own, with a number in the book, and a description"
+        seen = {}
+        for name, cells in self.cells.items():
+            head = re.match(r'\s*---\n(.*?)\n---', ''.join(cells[0]['source']), re.S)
+            about = dict(re.findall(r'^(\w+): *"?(.*?)"?$', head[1] if head else '', re.M))
+            title = about.get('title', '')
+            numbered = made.numbers().get(name)
+            if not title or '_' in title or (numbered and not title.startswith(numbered)):
+                self.fault(name, f'its title is {title!r}')
+            if title in seen:
+                self.fault(name, f'has the title of {seen[title]}: {title}')
+            if len(about.get('description', '')) < 15:
+                self.fault(name, 'no description for searches and link previews')
+            seen[title] = name
+
+    def check_look(self):
+        "What _quarto.yml and styles.css must say, so that pages read well on every screen"
+        wanted = {
+            '_quarto.yml': {
+                'code-overflow: wrap': 'long outputs would scroll',
+                'body-width: 900px': '100 columns of code would be cut off',
+                'lightbox: true': 'figures could not be enlarged',
+                'page-navigation: true': 'no previous and next',
+                'repo-subdir: nbs': '"Edit this page" would lead nowhere',
+                'favicon:': 'no icon',
+                'site-url:': 'no sitemap and no canonical address',
+            },
+            'styles.css': {
+                'overflow-x: auto': 'wide tables would move the page on a phone',
+                'body.quarto-dark code': 'code in prose would stay white in dark mode',
+                'body.quarto-dark .chart': 'charts would be white boxes in dark mode',
+            },
+            'theme.scss': {'$web-font-path: false': 'fonts would come from another host'},
+        }
+        for file, rules in wanted.items():
+            text = (self.folder / file).read_text(encoding='utf-8')
+            for rule, why in rules.items():
+                if rule not in text:
+                    self.fault(file, f'{rule} is missing: {why}')
+
     def check_figures(self, name: str, cell: dict):
-        images = sum('image/png' in o.get('data', {}) for o in cell.get('outputs', []))
+        kinds = {'image/png', 'image/jpeg'}
+        images = sum(bool(kinds & set(o.get('data', {}))) for o in cell.get('outputs', []))
         source = ''.join(cell['source'])
         if images and not re.search(r'^#\| *fig-alt: *\S.{15,}', source, re.M):
             self.fault(name, 'a figure without `#| fig-alt:` that says what it shows')
         for alt, _ in (
-            re.findall(r'!\[([^\]]*)\]\(([^)]+)\)', source)
+            re.findall(r'!\[([^\]]*)\]\(([^)]+)\)(?!\{[^}]*fig-alt=)', source)
             if cell['cell_type'] == 'markdown'
             else ()
         ):
@@ -394,15 +492,19 @@ class Pages:
         "The targets of sidebar and navigation bar"
         for bar in ('sidebar.yml', '_quarto.yml'):
             text = (self.folder / bar).read_text(encoding='utf-8')
-            for target in re.findall(
+            targets = re.findall(
                 r'^\s*(?:- |href: *)"?([\w/.-]+\.(?:ipynb|qmd))"?$', text, re.M
-            ):
+            )
+            for target in dict.fromkeys(targets):
                 if target not in self.cells:
                     self.fault(bar, f'{target} leads nowhere')
+                if targets.count(target) > 1:
+                    self.fault(bar, f'{target} stands there {targets.count(target)} times')
 
 
 def localize(folder: Path):
-    "Without what Quarto takes from other hosts for every notebook: require.js, jQuery, web fonts"
+    """Without what Quarto takes from other hosts for every notebook: require.js, jQuery, web fonts;
+    with the address under which a page is to be known"""
     script = re.compile(
         r'<script[^>]*src="https?://[^"]*(?:require|jquery)[^"]*"[^>]*></script>\n?'
     )
@@ -413,7 +515,12 @@ def localize(folder: Path):
     for path in folder.rglob('*'):
         if path.suffix == '.html':
             text = path.read_text(encoding='utf-8')
-            path.write_text(late.sub('', script.sub('', text)), encoding='utf-8')
+            text = late.sub('', script.sub('', text))
+            if 'rel="canonical"' not in text:
+                place = path.relative_to(folder).as_posix().removesuffix('index.html')
+                tag = f'<link rel="canonical" href="{site}{place}">\n'
+                text = text.replace('</head>', f'{tag}</head>')
+            path.write_text(text, encoding='utf-8')
         elif path.suffix == '.css':
             path.write_text(font.sub('', path.read_text(encoding='utf-8')), encoding='utf-8')
 
@@ -421,6 +528,9 @@ def localize(folder: Path):
 def check_rendered(folder=root / '_docs') -> list:
     "Of the finished pages: links that lead nowhere, and requests to other hosts while reading"
     faults, pages = [], {p.relative_to(folder).as_posix(): p for p in folder.rglob('*.html')}
+    for name in ('sitemap.xml', 'llms.txt', 'search.json'):
+        if not (folder / name).exists():
+            faults.append(f'{name} is missing')
     for name, path in pages.items():
         text = path.read_text(encoding='utf-8')
         for target in re.findall(r'(?:src|href)="([^"#?]*)', text):
@@ -428,6 +538,9 @@ def check_rendered(folder=root / '_docs') -> list:
                 continue
             if not (folder / normpath(f'{dirname(name) or "."}/{target}')).exists():
                 faults.append(f'{name}: {target} leads nowhere')
+        for what in ('rel="canonical"', 'name="description"', 'property="og:image"'):
+            if what not in text:
+                faults.append(f'{name}: no {what} for searches and link previews')
         for tag in re.findall(
             r'<(?:script|link|img)\b[^>]*(?:src|href)="https?://[^"]*"[^>]*>', text
         ):

@@ -1,5 +1,5 @@
-"""The processed pages as plain HTML, by pandoc, where Quarto cannot be had: to read them, and to see
-what a browser does with them. Not the site: no search, no sidebar, no highlighting of code.
+"""The processed pages as plain HTML, by pandoc, where Quarto cannot be had: to read them, and to
+see what a browser does with them. Not the site: no search, no sidebar, no highlighting of code.
 
 python .ci/preview.py FOLDER [PAGE...]     pages of _proc/, such as book.qmd; all of them by default
 """
@@ -70,6 +70,7 @@ def render(path: Path, folder: Path) -> Path:
     "One page as HTML; links lead to pages of the same folder"
     name = made.page_of(str(path.relative_to(proc)))
     head, text = as_markdown(path)
+    wide = 'page-layout: full' in head
     up = relpath('.', dirname(name) or '.')
     text = re.sub(
         r'\]\((?!\w+:)([\w./-]+\.(?:ipynb|qmd))',
@@ -78,14 +79,16 @@ def render(path: Path, folder: Path) -> Path:
     command = ['pandoc', '--from', 'markdown-smart', '--to', 'html', '--no-highlight']
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     about = dict(re.findall(r'^(title|description): "?(.*?)"?$', head, re.M))
-    style = look + made.read(made.root / 'nbs/styles.css')
+    style = look + ('body { max-width: 1240px; }' if wide else '')
+    style += made.read(made.root / 'nbs/styles.css')
     page = folder / name
     page.parent.mkdir(parents=True, exist_ok=True)
+    title, line = about['title'], about.get('description', '')
     page.write_text(
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{about["title"]}</title>'
-        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="{up}/images/'
-        f'favicon.svg"><style>{style}</style></head><body class="quarto-light"><h1>{about["title"]}'
-        f'</h1><p class="description">{about.get("description", "")}</p>{done.stdout}</body></html>',
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f'<link rel="icon" href="{up}/images/favicon.svg"><style>{style}</style>'
+        '<meta name="viewport" content="width=device-width"></head><body class="quarto-light">'
+        f'<h1>{title}</h1><p class="description">{line}</p>{done.stdout}</body></html>',
         encoding='utf-8',
     )
     return page
