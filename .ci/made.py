@@ -405,7 +405,7 @@ def write_about(out: Path):
             copies,
             (
                 'What changed from version to version',
-                'How the house is built, where is what, and how to change it',
+                'Contributing: how the house is built, where is what, and how to change it',
                 'MIT: use it for anything, keep the notice',
             ),
             strict=True,

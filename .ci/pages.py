@@ -562,6 +562,9 @@ def main(words: list):
     folder = Path(todo[1]).resolve() if todo[1:] else out
     if todo[0] == 'process':
         process()
+    elif todo[0] == 'shrink' and todo[1:]:
+        for name in todo[1:]:
+            shrink(Path(name))
     elif todo[0] == 'check' and (folder / 'index.html').exists():
         report(check_rendered(folder), 'the finished pages are in order')
     elif todo[0] == 'check':
