@@ -11,6 +11,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 from posixpath import join, relpath
+from urllib.parse import quote
 
 root = Path(__file__).resolve().parent.parent
 acronyms = dict(badge='BADGE', cli='', gpu='GPU', lora='LoRA', onnx='ONNX')
@@ -376,7 +377,8 @@ def write_references(out: Path, where: dict):
         venue += ' ' + e['volume'] if 'volume' in e else ''
         venue += f', {e["address"]}' if 'address' in e else ''
         at = f'https://doi.org/{e["doi"]}' if 'doi' in e else e.get('url')
-        title = f'[{e["title"]}](<{at}>)' if at else f'*{e["title"]}*'
+        at = quote(at, safe=':/;?=&+%') if at else None
+        title = f'[{e["title"]}]({at})' if at else f'*{e["title"]}*'
         places = ', '.join(
             f'[{title_of(p)}]({p})' for p in sorted(where.get(key, []), key=_order)
         )
@@ -416,7 +418,7 @@ def write_about(out: Path):
         text = read(root / name)
         title = re.match(r'# (.+)\n', text)
         text = text[title.end() :] if title else f'```text\n{text}```\n'
-        text = re.sub(r'`nbs/([\w/]+\.ipynb)`', _to_notebook, text)
+        text = cited(re.sub(r'`nbs/([\w/]+\.ipynb)`', _to_notebook, text), page)
         made = front(title[1] if title else 'License', says[name]) + text.lstrip()
         (out / page).write_text(made, encoding='utf-8')
 

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
@@ -88,10 +89,55 @@ def tidy_doc(text: str, is_class: bool) -> str:
         return text
     signature = signature.replace('`', "'") if '`' in signature else signature
     signature = re.sub(r'^def ', 'class ', signature) if is_class else signature
+    signature = narrow(signature)
     about = ' '.join(about.split())
     about = about.replace('*Call self as a function.*', '').replace('Call self as a function.', '')
     about = re.sub(r'^\*(.+?)\*', r'\1', about) if about.startswith('*') else about
     return f'{head}{fence}{signature}{end}\n{about.strip()}'
+
+
+def narrow(signature: str) -> str:
+    "A signature of which no line is wider than a page: long comments stand above their parameter"
+    lines = []
+    for line in signature.splitlines():
+        code, mark, comment = line.partition(' # ')
+        if len(line) <= columns:
+            lines.append(line)
+            continue
+        if mark:
+            way = dict(initial_indent='    # ', subsequent_indent='    # ')
+            lines += textwrap.wrap(comment, columns, **way)
+        indent = '    ' if code.startswith(' ') else ''
+        deeper = indent if mark or indent else '    '
+        lines += textwrap.wrap(
+            code.strip(),
+            columns,
+            initial_indent=indent,
+            subsequent_indent=deeper,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return '\n'.join(lines)
+
+
+def narrow_shell(text: str) -> str:
+    "Commands of a page, a long one on several lines"
+
+    def broken(match):
+        lines = []
+        for line in match[2].splitlines():
+            command, mark, comment = line.partition('  # ')
+            if len(line) > columns and mark:
+                lines.append(f'# {comment.strip()}')
+                line = command.rstrip()
+            if len(line) > columns:
+                way = dict(subsequent_indent='    ', break_long_words=False)
+                pieces = textwrap.wrap(line, columns - 2, break_on_hyphens=False, **way)
+                line = ' \\\n'.join(pieces)
+            lines.append(line)
+        return match[1] + '\n'.join(lines) + '\n```'
+
+    return re.sub(r'^(```(?:sh|bash)\n)(.*?)\n```', broken, text, flags=re.M | re.S)
 
 
 def filters():
@@ -168,7 +214,7 @@ def process_notebook(path: str) -> set:
     del nb['page']
     for cell in nb.cells:
         if cell.cell_type == 'markdown':
-            cell.source = local_badges(cell.source)
+            cell.source = narrow_shell(local_badges(cell.source))
         else:
             show_figure(cell)
     nb.cells[0].source = page_head(nb, path)
@@ -291,7 +337,7 @@ def make_pages(where: dict):
     made.write_footer(out)
     made.write_llms(out)
     for page in sorted((out / 'guide').glob('*.qmd')):
-        text = linked(made.read(page), f'guide/{page.name}')
+        text = narrow_shell(linked(made.read(page), f'guide/{page.name}'))
         page.write_text(text, encoding='utf-8')
 
 
