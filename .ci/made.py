@@ -181,7 +181,7 @@ def write_commands(out: Path):
         )
         (folder / f'{name}.qmd').write_text(text, encoding='utf-8')
     head = front('Commands', 'Every command, option and default')
-    table = '| command | what it does |\n|---|---|\n' + '\n'.join(rows) + '\n'
+    table = f'| command | what it does |\n{_rule(25, 75)}\n' + '\n'.join(rows) + '\n'
     (folder / 'index.qmd').write_text(head + table, encoding='utf-8')
 
 
@@ -208,8 +208,13 @@ def _options(title: str, params: list) -> str:
         fixed = p.default not in (None, False) and not callable(p.default) and not p.required
         value = f'`{p.default}`' if fixed and 'default' not in says else ''
         rows.append(f'| {names} | {kind} | {"required" if p.required else value} | {says} |')
-    head = f'\n## {title}\n\n| name | kind | default | what it does |\n|---|---|---|---|\n'
+    head = f'\n## {title}\n\n| name | kind | default | what it does |\n{_rule(24, 8, 14, 54)}\n'
     return head + '\n'.join(rows) + '\n'
+
+
+def _rule(*shares: int) -> str:
+    "The line under the head of a table, which says how wide its columns are"
+    return '|' + '|'.join('-' * share for share in shares) + '|'
 
 
 def examples() -> dict:
@@ -272,7 +277,7 @@ def api_entry(name: str) -> str:
     text = f'### `{name}`\n\n```python\n{call}\n```\n\n{line}. '
     text += f'Chapter [{title_of(chapter)}]({place}).\n'
     if rows:
-        table = '| parameter | default | what it is |\n|---|---|---|\n' + '\n'.join(rows)
+        table = f'| parameter | default | what it is |\n{_rule(20, 16, 64)}\n' + '\n'.join(rows)
         fold = '<details class="source"><summary>Parameters</summary>'
         text += f'\n{fold}\n\n{table}\n\n</details>\n'
     return text
