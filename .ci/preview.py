@@ -76,6 +76,7 @@ def render(path: Path, folder: Path) -> Path:
         r'\]\((?!\w+:)([\w./-]+\.(?:ipynb|qmd))',
         lambda m: f']({made.page_of(m[1])}', text,
     )
+    text = text.replace('{fig-alt=', '{alt=')  # as Quarto understands it
     command = ['pandoc', '--from', 'markdown-smart', '--to', 'html', '--no-highlight']
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
     about = dict(re.findall(r'^(title|description): "?(.*?)"?$', head, re.M))

@@ -1,8 +1,9 @@
 """The check of the docs site finds each fault when it is put back; names, links and docs become what a reader expects."""
-import importlib.util, json, re, shlex, sys
+import importlib.util, json, re, shlex, shutil, sys
 from pathlib import Path
 
 import pytest
+from browser import Browser, find_browser
 
 here = Path(__file__).resolve().parent.parent
 spec = importlib.util.spec_from_file_location('pages', here/'.ci'/'pages.py')
@@ -171,7 +172,6 @@ def test_finished_pages(tmp_path):
 def built(tmp_path_factory):
     "The pages that are made, as process() makes them, without the notebooks"
     folder = tmp_path_factory.mktemp('proc')
-    import shutil
     for name in ('sidebar.yml', 'guide', 'tutorials'):
         (shutil.copytree if (here/'nbs'/name).is_dir() else shutil.copy)(here/'nbs'/name, folder/name)
     (folder/'nbdev.yml').write_text('website:\n')
@@ -361,3 +361,33 @@ def test_where_is_what():
     assert len(named) > 50 and not [f for f in named if not (here/f).exists()]
     asked = re.findall(r'^\| (.+?) \| `nbs', text, re.M)
     assert len(asked) == len(set(asked)) > 40
+
+
+# ---- in a browser -------------------------------------------------------------------------------------------
+
+@pytest.mark.skipif(not shutil.which('pandoc') or find_browser() is None, reason='needs pandoc and Chromium: pages are rendered without Quarto and looked at')
+def test_pages_in_a_browser(built, tmp_path, monkeypatch):
+    "Number 10 and 11: on a telephone and a screen, light and dark, nothing scrolls sideways, nothing fails, and no other host is asked"
+    spec = importlib.util.spec_from_file_location('preview', here/'.ci'/'preview.py')
+    preview = importlib.util.module_from_spec(spec); spec.loader.exec_module(preview)
+    monkeypatch.setattr(preview, 'proc', built); monkeypatch.setattr(pages, 'out', built); monkeypatch.chdir(here)
+    monkeypatch.setattr(sys, 'argv', ['pages'])
+    shutil.copytree(here/'nbs/images', built/'images', dirs_exist_ok=True)
+    for name in ('index.ipynb', 'evaluate/03_calibration.ipynb'): pages.process_notebook(name)
+    names = ['index.ipynb', 'evaluate/03_calibration.ipynb', 'commands/train.qmd', 'guide/api.qmd', 'book.qmd', 'references.qmd']
+    preview.main([str(tmp_path), *names])
+    browser = Browser(tmp_path/'profile')
+    for name in names:
+        for width, dark in ((390, True), (1400, False)):
+            page = browser.page((tmp_path/made.page_of(name)).as_uri(), width=width, dark=dark)
+            page.wait("document.readyState === 'complete'")
+            if dark: page.run("document.body.className = 'quarto-dark'")
+            assert page.run('document.documentElement.scrollWidth') <= width, (name, width)
+            assert page.errors == [] and all(u.startswith(('file:', 'data:')) for u in page.urls), (name, page.errors, page.urls)
+            assert page.run("[...document.images].every(i => i.complete && i.naturalWidth && i.alt.length > 15)"), name
+            page.close()
+    page = browser.page((tmp_path/'evaluate/calibration.html').as_uri(), dark=True)
+    page.wait("document.readyState === 'complete'")
+    page.run("document.body.className = 'quarto-dark'")
+    assert page.run("getComputedStyle(document.querySelector('.chart img')).filter").startswith('invert(1)')
+    browser.close()
