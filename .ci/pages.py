@@ -354,7 +354,7 @@ def shrink(path: Path):
         colors = 32 if is_chart(image) else 160
         few = image.convert('RGB').quantize(colors, method=Image.Quantize.MAXCOVERAGE)
         few.save(small, 'PNG', optimize=True, dpi=image.info.get('dpi', (96, 96)))
-        if len(small.getvalue()) < len(raw):
+        if image.mode != 'P' and len(small.getvalue()) < len(raw):  # once
             data['image/png'] = base64.b64encode(small.getvalue()).decode() + '\n'
     text = json.dumps(nb, indent=1, ensure_ascii=False, sort_keys=True) + '\n'
     path.write_text(text, encoding='utf-8')

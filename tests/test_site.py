@@ -279,6 +279,24 @@ def test_tutorials_open_in_colab():
         assert line == ('' if p.stem == 'results' else f'[Open in Colab](https://colab.research.google.com/github/prodclf/prodclf/blob/main/nbs/tutorials/{p.name}){{.badge}}')
 
 
+def test_figures_are_made_small(tmp_path):
+    "Fewer colors and fewer bytes, the same pixels and the same hues; what is small already stays as it is"
+    import base64, io
+    import numpy as np
+    from PIL import Image
+    x, y = np.meshgrid(np.arange(300), np.arange(200))
+    art = np.stack([x % 256, y % 256, (x * y) % 256], -1).astype(np.uint8)
+    art[50:90, 60:120] = 220, 20, 30
+    out = io.BytesIO(); Image.fromarray(art).save(out, 'PNG')
+    cell = dict(cell_type='code', source='', outputs=[dict(data={'image/png': base64.b64encode(out.getvalue()).decode()})])
+    nb = tmp_path/'a.ipynb'; nb.write_text(json.dumps(dict(cells=[cell])))
+    pages.shrink(nb); once = nb.read_text(); pages.shrink(nb)
+    raw = base64.b64decode(json.loads(once)['cells'][0]['outputs'][0]['data']['image/png'])
+    small = Image.open(io.BytesIO(raw))
+    assert nb.read_text() == once and len(raw) < .6 * len(out.getvalue()) and small.size == (300, 200)
+    assert np.abs(np.asarray(small.convert('RGB'))[70, 90].astype(int) - [220, 20, 30]).max() < 25
+
+
 def test_figures_are_of_twice_the_density():
     "As many pixels as a dense screen shows: twice the width at which a page has them"
     import base64, struct
