@@ -436,8 +436,8 @@ def _to_notebook(match) -> str:
 def write_footer(out: Path):
     "The version on each page"
     s = settings()
-    foot = f'prodclf {s["version"]} · [MIT]({copies["LICENSE"]}) · '
-    foot += f'[Changes]({copies["CHANGELOG.md"]}) · [How to cite](guide/cite.qmd)'
+    foot = f'prodclf {s["version"]} · [MIT](/{copies["LICENSE"]}) · '
+    foot += f'[Changes](/{copies["CHANGELOG.md"]}) · [How to cite](/guide/cite.qmd)'
     with open(out / 'nbdev.yml', 'a', encoding='utf-8') as f:
         f.write(f'\n  page-footer:\n    center: "{foot}"\n')
 
