@@ -263,6 +263,13 @@ def test_every_work_is_cited():
     assert [key for pattern, key in made.mentions() if not pattern.search(near[made.references()[key]['year']])] == []
 
 
+def test_how_to_cite():
+    "One version and one address everywhere"
+    page, cff, s = (here/'nbs/guide/cite.qmd').read_text(), (here/'CITATION.cff').read_text(), made.settings()
+    assert f'version = {{{s["version"]}}}' in page and f'\nversion: {s["version"]}\n' in cff
+    assert f'{{{s["git_url"]}}}' in page and f'repository-code: "{s["git_url"]}"' in cff and f'site-url: "{made.address()[:-1]}"' in (here/'_quarto.yml').read_text()
+
+
 def test_badges_and_figures():
     "Badges become links, charts are told from photos, and a figure without a caption gets one"
     from PIL import Image
