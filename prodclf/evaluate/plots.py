@@ -45,7 +45,7 @@ _look = {
     **dict.fromkeys(_muted, palette['muted']),
     **dict.fromkeys(('axes.spines.top', 'axes.spines.right', 'legend.frameon'), False),
     **dict.fromkeys(('xtick.labelsize', 'ytick.labelsize', 'legend.fontsize'), 9.5),
-    'figure.dpi': 72,
+    'figure.dpi': 84,
     'figure.facecolor': 'white',
     'axes.facecolor': 'none',
     'font.size': 10.5,
