@@ -395,21 +395,23 @@ def _own_preparation(name: str, body: nn.Module) -> dict:
 
 # %% ../../nbs/encoders/05_image.ipynb #2d4c5a53
 def _load_and_strip(body, name: str, weights):
-    "Give a network its weights and take off its classifier, which is returned"
+    "Weights for a network; its classifier, taken off, and whether that was among the weights"
     timm = name.startswith('timm:')
     if timm:
         head = body.get_classifier()
     else:
         head = ([None] + [m for m in body.modules() if isinstance(m, nn.Linear)])[-1]
+    fresh = head.weight.detach().clone()
     if weights == 'hub':
         state = timm_weights(body) if timm else torchvision_weights(name)
         fit_weights(body, state, name, 'the hub', head)
     elif weights is not None:
         fit_weights(body, read_weights(weights), name, weights, head)
-    if not timm:
-        return _strip_head(body, name)
-    body.reset_classifier(0)
-    return head
+    if timm:
+        body.reset_classifier(0)
+    else:
+        head = _strip_head(body, name)
+    return head, not torch.equal(fresh, head.weight)
 
 # %% ../../nbs/encoders/05_image.ipynb #15910f3b
 def image_encoder(
@@ -437,10 +439,12 @@ def image_encoder(
     how = _own_preparation(name, body)
     if size:
         how['resize'] = None  # a size of one's own shows the whole image, nothing is cropped
-    head = _load_and_strip(body, name, weights)
+    head, trained = _load_and_strip(body, name, weights)
     flip, how['size'] = True if flip is None else flip, size or how['size']
     pooling, fit = pooling or 'rich', fit or 'pad'
-    return ImageEncoder(body, name, fit=fit, pooling=pooling, head=head, flip=flip, **how).eval()
+    encoder = ImageEncoder(body, name, fit=fit, pooling=pooling, head=head, flip=flip, **how)
+    encoder.taken_off = (head,) if trained else ()
+    return encoder.eval()
 
 # %% ../../nbs/encoders/05_image.ipynb #b3d0e663
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -553,6 +557,9 @@ def save(
     if isinstance(self.body, VisionTower):
         self.body.config.save_pretrained(folder)
     save_weights(self, folder / 'model.safetensors')
+    (folder / 'classifier.safetensors').unlink(missing_ok=True)
+    for head in getattr(self, 'taken_off', ()):
+        save_weights(head, folder / 'classifier.safetensors')
     about = dict(format=2, view='image', kind='network')
     write_json(folder / 'encoder.json', about | self._settings())
 
@@ -585,4 +592,9 @@ def load_image_encoder(
             f"{folder / 'model.safetensors'} does not fit {conf['name']}. Remedy: copy the folder "
             "again, whole"
         ) from None
+    if (folder / 'classifier.safetensors').is_file():
+        state = read_weights(folder / 'classifier.safetensors')
+        head = nn.Linear(*reversed(state['weight'].shape))
+        head.load_state_dict(state)
+        encoder.taken_off = (head,)
     return encoder.eval()
