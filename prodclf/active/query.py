@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['model_outputs', 'random_choice', 'entropy', 'least_confidence', 'margin', 'bald', 'committee', 'diverse', 'scattered',
-           'unseen_share', 'auto', 'dropquery', 'tail_first', 'Strategy', 'register_strategy', 'list_strategies',
-           'strategy_named', 'ask', 'uncertain']
+           'unseen_share', 'missing_first', 'auto', 'dropquery', 'tail_first', 'Strategy', 'register_strategy',
+           'list_strategies', 'strategy_named', 'ask', 'uncertain']
 
 # %% ../../nbs/active/06_query.ipynb #346652ab
 import importlib, inspect
@@ -152,6 +152,36 @@ def unseen_share(
     counts = np.unique(y[y >= 0], return_counts=True)[1]
     return float((counts == 1).sum() / counts.sum()) if len(counts) else 1.0
 
+# %% ../../nbs/active/06_query.ipynb #6d684073
+def missing_first(
+    n: int,  # how many, at most
+    probabilities,  # (N, C)
+    labeled,  # (N,) bool
+    y,  # (N,) codes, -1 where unknown
+    groups=None,  # (N,) variants of one product share a group
+    seed: int = 0,  # of the draw from a large pool
+) -> np.ndarray:  # (m,) int64, m of `n` at most, the largest category first
+    "A product for each category that has no label and that the model expects to be there"
+    y, (_, free, _) = np.asarray(y), unlabeled(n, labeled, len(labeled))
+    classes, picks = probabilities.shape[1], []
+    missing = np.setdiff1d(np.arange(classes), y[y >= 0])
+    if not len(missing) or not len(free) or n < 1:
+        return np.zeros(0, np.int64)
+    rows = np.sort(_drawn(free, 2**24 // classes, seed))
+    p, open_ = np.asarray(probabilities[rows])[:, missing], np.ones(len(rows), bool)
+    owner = np.arange(len(rows))
+    if groups is not None:
+        owner = pd.factorize(pd.Series(groups).to_numpy()[rows])[0]  # -1: a group of its own
+    expected = np.where(p.max(0) > 0.05, p.mean(0) * len(free), 0)  # how many there may be
+    for c in np.argsort(-expected, kind='stable')[: (expected > 0.5).sum()]:
+        if len(picks) == n or not open_.any():
+            break
+        best = int(np.where(open_, p[:, c], -1).argmax())
+        picks.append(int(rows[best]))
+        open_ &= (owner != owner[best]) | (owner < 0)  # a variant would say the same
+        open_[best] = False
+    return np.array(picks, np.int64)
+
 # %% ../../nbs/active/06_query.ipynb #d17cc760
 def auto(
     n: int,  # how many
@@ -165,12 +195,19 @@ def auto(
     unseen: float = 0.25,
     candidates: int = None,  # products among which to spread, drawn at random; None: all
 ) -> np.ndarray:  # (min(n, unlabeled),) int64
-    "Spread while categories are missing, then margin, scattered"
+    "Missing categories, then spread while many are unseen, then margin, scattered"
     known = len(np.unique(np.asarray(y)[np.asarray(y) >= 0]))
+    first, taken = np.zeros(0, np.int64), np.array(labeled, bool)
+    if probabilities is not None and known > 1:
+        given = probabilities, labeled, y, groups, seed
+        first = missing_first(n * 3 // 4, *given)
+        taken[first] = True
+    rest = n - len(first)
     if probabilities is None or known < 2 or unseen_share(y) > unseen:
-        return ask(coverage, n, candidates, embeddings=embeddings, labeled=labeled, seed=seed)
-    ranked = margin(8 * n, probabilities, labeled, seed)
-    return scattered(n, ranked, embeddings, groups, labeled, seed)
+        given = dict(embeddings=embeddings, labeled=taken, seed=seed)
+        return np.append(first, ask(coverage, rest, candidates, **given))
+    ranked = margin(8 * rest, probabilities, taken, seed)
+    return np.append(first, scattered(rest, ranked, embeddings, groups, taken, seed))
 
 # %% ../../nbs/active/06_query.ipynb #c0290041
 def dropquery(
