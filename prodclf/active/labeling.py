@@ -252,7 +252,7 @@ def write_next(
     drawer = self.drawer()
     pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
     every, groups = np.arange(len(pool)), pool.dataset.groups()
-    how = every, config.names, config.synonyms
+    how = every, config.names, config.synonyms, 0, config.photos
     names = names_for(embeddings, pool.dataset, pool.classes, *how)
     space = FeatureSpace(embeddings, every, names=names)
     prior = names_prior(space, config.l2)

@@ -46,6 +46,7 @@ class QueryConfig:
     candidates: int = 50_000  # unlabeled products among which a strategy chooses that spreads
     names: bool = None  # begin with the names of the categories; None: where that is possible
     synonyms: object = None  # category -> other names, or a file of them
+    photos: bool = False  # names for photos too, by what their network was trained to name
     semi: bool = True  # let unlabeled products teach the head
     graph: bool = False  # as guesses that were smoothed along a graph of neighbors
 
@@ -491,7 +492,7 @@ class _Replayed:
         self.products, self.groups, self.classes = dataset.subset(pool), groups[pool], classes
         self.oracle = Replay(self.products)
         pa.default_memory_pool().release_unused()  # what reading the columns has left over
-        how = dict(wanted=query.names, synonyms=query.synonyms, seed=seed)
+        how = dict(wanted=query.names, synonyms=query.synonyms, seed=seed, photos=query.photos)
         names = names_for(embeddings, dataset, classes, pool, **how)
         self.space = FeatureSpace(embeddings, **rows, seed=seed, names=names)
         self.plain = self.space.without_names()
@@ -514,7 +515,8 @@ def curve_of(
     "One strategy, from no label at all; goes on where it was killed"
     folder = journal = None
     if config.name == 'random':
-        config = replace(config, scatter=False, threshold=None, names=False, synonyms=None)
+        plainly = dict(scatter=False, threshold=None, names=False, synonyms=None, photos=False)
+        config = replace(config, **plainly)
         stop = StopConfig()
     if self.folder is not None:
         folder = self.folder / f'{config.name}-{config.seed}'

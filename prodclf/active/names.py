@@ -188,6 +188,7 @@ class NameSimilarity:
         rows=None,  # (N,) products to choose from, that say what is common; None: all
         synonyms: dict = None,  # category -> other names, as `read_synonyms` gives them
         seed: int = 0,  # of the draw of products for the mean
+        photos: bool = False,  # what a network takes the image for counts as well
     ):
         encoder = _encoder_of(embeddings, 'text')
         _check_named(len(classes), encoder)
@@ -205,8 +206,10 @@ class NameSimilarity:
         self.raw, self.around = self._vectors(encoder, called, above)  # C,D  C,D
         self.kept = None
         if len(self.has) * len(classes) <= 2**25:
-            self.kept = np.float16(0.2) * self._coverage(dataset, called, above)
-            self._add_images(embeddings, encoder)
+            self.kept = self._coverage(dataset, called, above)
+            self.kept *= np.float16(0.2)
+        if photos:
+            self._add_photos(embeddings, encoder)
 
     def __call__(self, x, has):  # what `FeatureRows` calls a scaler
         return np.where(has[:, None], x, 0)
@@ -253,11 +256,15 @@ def _coverage(self: NameSimilarity, dataset, called: list, above) -> np.ndarray:
 
 # %% ../../nbs/active/11_names.ipynb #0c2bafb3
 @patch
-def _add_images(self: NameSimilarity, embeddings, encoder):
-    "Half of how near each category is to what a network takes the image for, where it has names"
+def _add_photos(self: NameSimilarity, embeddings, encoder):
+    "Half of how near each category is to what a network takes the image for"
     known = named_classes(_encoder_of(embeddings, 'image'))
-    if known is None:
-        return
+    if known is None or self.kept is None:
+        raise ProdclfError(
+            'photos have names where a network of torchvision made their vectors, with the '
+            'classifier it came with, and products times categories stay below 34 million. '
+            'Remedy: --no-photos, or embed with such a network'
+        )
     names, weights, bias = known
     v, read = encoder.encode([n.replace('_', ' ') for n in names])
     v = _unit(np.asarray(v, np.float32)[:, : self.width] - self.mean)
@@ -421,15 +428,16 @@ def names_for(
     wanted: bool = None,  # None: where an encoder of this package made the vectors of the texts
     synonyms=None,  # category -> other names, or a file of them
     seed: int = 0,  # of the draw of products for the mean
+    photos: bool = False,  # as in `NameSimilarity`
 ) -> NameSimilarity:
     "The view of the names; None where they are not wanted, or not asked for and not possible"
-    asked = wanted or synonyms
+    asked = wanted or synonyms or photos
     if wanted is False or not asked and not reads_names(embeddings):
         return None
     if synonyms is not None and not isinstance(synonyms, dict):
         synonyms = read_synonyms(synonyms, classes)
     try:
-        return NameSimilarity(embeddings, dataset, classes, rows, synonyms, seed)
+        return NameSimilarity(embeddings, dataset, classes, rows, synonyms, seed, photos)
     except ProdclfError:
         if asked:
             raise
