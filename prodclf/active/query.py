@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['model_outputs', 'random_choice', 'entropy', 'least_confidence', 'margin', 'bald', 'committee', 'diverse', 'scattered',
-           'unseen_share', 'missing_first', 'auto', 'dropquery', 'tail_first', 'Strategy', 'register_strategy',
-           'list_strategies', 'strategy_named', 'ask', 'uncertain']
+           'unseen_share', 'auto', 'missing_categories', 'missing_first', 'dropquery', 'tail_first', 'Strategy',
+           'register_strategy', 'list_strategies', 'strategy_named', 'ask', 'uncertain']
 
 # %% ../../nbs/active/06_query.ipynb #346652ab
 import importlib, inspect
@@ -152,8 +152,28 @@ def unseen_share(
     counts = np.unique(y[y >= 0], return_counts=True)[1]
     return float((counts == 1).sum() / counts.sum()) if len(counts) else 1.0
 
-# %% ../../nbs/active/06_query.ipynb #6d684073
-def missing_first(
+# %% ../../nbs/active/06_query.ipynb #d17cc760
+def auto(
+    n: int,  # how many
+    embeddings,  # (N, D)
+    labeled,  # (N,) bool
+    y,  # (N,) codes, -1 where unknown
+    probabilities=None,  # (N, C); None: there is no model yet
+    groups=None,  # (N,) variants of one product share a group
+    seed: int = 0,  # decides wherever chance plays
+    # look for categories while more than this share of the shop is estimated to be of unknown ones
+    unseen: float = 0.25,
+    candidates: int = None,  # products among which to spread, drawn at random; None: all
+) -> np.ndarray:  # (min(n, unlabeled),) int64
+    "Spread while categories are missing, then margin, scattered"
+    known = len(np.unique(np.asarray(y)[np.asarray(y) >= 0]))
+    if probabilities is None or known < 2 or unseen_share(y) > unseen:
+        return ask(coverage, n, candidates, embeddings=embeddings, labeled=labeled, seed=seed)
+    ranked = margin(8 * n, probabilities, labeled, seed)
+    return scattered(n, ranked, embeddings, groups, labeled, seed)
+
+# %% ../../nbs/active/06_query.ipynb #dbe72d9a
+def missing_categories(
     n: int,  # how many, at most
     probabilities,  # (N, C)
     labeled,  # (N,) bool
@@ -161,7 +181,7 @@ def missing_first(
     groups=None,  # (N,) variants of one product share a group
     seed: int = 0,  # of the draw from a large pool
 ) -> np.ndarray:  # (m,) int64, m of `n` at most, the largest category first
-    "A product for each category that has no label and that the model expects to be there"
+    "A product for each category that has no label and that the model expects"
     y, (_, free, _) = np.asarray(y), unlabeled(n, labeled, len(labeled))
     classes, picks = probabilities.shape[1], []
     missing = np.setdiff1d(np.arange(classes), y[y >= 0])
@@ -182,8 +202,8 @@ def missing_first(
         open_[best] = False
     return np.array(picks, np.int64)
 
-# %% ../../nbs/active/06_query.ipynb #d17cc760
-def auto(
+# %% ../../nbs/active/06_query.ipynb #b210cb88
+def missing_first(
     n: int,  # how many
     embeddings,  # (N, D)
     labeled,  # (N,) bool
@@ -191,23 +211,17 @@ def auto(
     probabilities=None,  # (N, C); None: there is no model yet
     groups=None,  # (N,) variants of one product share a group
     seed: int = 0,  # decides wherever chance plays
-    # look for categories while more than this share of the shop is estimated to be of unknown ones
-    unseen: float = 0.25,
+    quota: float = 0.75,  # share of the batch that missing categories get, at most
     candidates: int = None,  # products among which to spread, drawn at random; None: all
 ) -> np.ndarray:  # (min(n, unlabeled),) int64
-    "Missing categories, then spread while many are unseen, then margin, scattered"
-    known = len(np.unique(np.asarray(y)[np.asarray(y) >= 0]))
-    first, taken = np.zeros(0, np.int64), np.array(labeled, bool)
-    if probabilities is not None and known > 1:
-        given = probabilities, labeled, y, groups, seed
-        first = missing_first(n * 3 // 4, *given)
+    "A product for each category without a label, the rest as `auto` has it"
+    known, taken = np.unique(np.asarray(y)[np.asarray(y) >= 0]), np.array(labeled, bool)
+    first = np.zeros(0, np.int64)
+    if probabilities is not None and len(known) > 1:
+        first = missing_categories(int(quota * n), probabilities, labeled, y, groups, seed)
         taken[first] = True
-    rest = n - len(first)
-    if probabilities is None or known < 2 or unseen_share(y) > unseen:
-        given = dict(embeddings=embeddings, labeled=taken, seed=seed)
-        return np.append(first, ask(coverage, rest, candidates, **given))
-    ranked = margin(8 * rest, probabilities, taken, seed)
-    return np.append(first, scattered(rest, ranked, embeddings, groups, taken, seed))
+    given = dict(probabilities=probabilities, groups=groups, seed=seed, candidates=candidates)
+    return np.append(first, auto(n - len(first), embeddings, taken, y, **given))
 
 # %% ../../nbs/active/06_query.ipynb #c0290041
 def dropquery(
@@ -378,6 +392,7 @@ for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage,
 register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
 register_strategy('tail_first', False, False)(tail_first)
 register_strategy('auto', False, False, margin_score)(auto)  # it scatters, and draws, by itself
+register_strategy('missing_first', False, False, margin_score)(missing_first)
 
 # %% ../../nbs/active/06_query.ipynb #9d4b3b6f
 _row_arrays, _several_arrays = (

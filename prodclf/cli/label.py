@@ -74,7 +74,7 @@ def embedded(
 _strategies = (
     'how to choose (`active`: several, with commas between): auto, margin, entropy, '
     'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
-    'uherding, dropquery, tail_first, '
+    'uherding, dropquery, tail_first, missing_first, '
     'or module:name'
 )
 _threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
