@@ -25,6 +25,7 @@ def test_synonyms_are_read_or_refused(prodclf, tmp_path):
     done = prodclf(*words, '--synonyms', tmp_path/'words.txt', code=1)
     assert "line 1: no category 'Mugz'" in done.stderr and 'Traceback' not in done.stderr
     assert 'goes with --names' in prodclf(*words, '--no-names', '--synonyms', tmp_path/'words.txt', code=2).stderr
+    assert 'goes with --semi' in prodclf(*words, '--no-semi', '--graph', code=2).stderr
     assert 'goes with --audit' in prodclf(*words, '--enough', .9, code=2).stderr
     assert '--no-names' in prodclf(*words, '--text-encoder', 'none', '--names', code=1).stderr
 

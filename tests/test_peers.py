@@ -6,6 +6,7 @@ import importlib.util
 import numpy as np
 import pytest
 
+from prodclf.active.diversity import uherding
 from prodclf.active.query import ask
 
 peer = {
@@ -84,6 +85,49 @@ def test_plain_clusters_of_scikit_activeml():
     assert list(blob[ask('probcover', 5, **given, radius=5.0)]) == list(
         blob[ProbCover(random_state=0, deltas=[5.0]).query(x, y, batch_size=5)]
     )
+
+
+@peer['skactiveml']
+@pytest.mark.parametrize('known', [0, 1, 30])
+def test_herding_of_scikit_activeml(arrays, known):
+    "Where nothing is predicted, UHerding is their MaxHerding with the same kernel"
+    from skactiveml.pool import MaxHerding
+
+    x = arrays['embeddings'] - arrays['embeddings'].mean(0)  # they do not center
+    labeled = np.arange(rows) >= rows - known
+    y = np.where(labeled, 0.0, np.nan)
+    kernel = dict(metric_dict=dict(gamma=1 / 0.7**2), random_state=0)
+    theirs = MaxHerding(**kernel).query(x, y, batch_size=n)
+    assert list(uherding(n, x, labeled, width=0.7, components=None)) == list(theirs)
+
+
+@peer['skactiveml']
+def test_dropquery_of_scikit_activeml():
+    "The same flips, in heaps that lie well apart: the same product of each"
+    from skactiveml.classifier import SklearnClassifier
+    from skactiveml.pool import DropQuery
+    from sklearn.linear_model import LogisticRegression
+
+    r, blob = np.random.default_rng(6), np.repeat(np.arange(6), 40)
+    x = (12 * np.eye(6)[blob] + 0.4 * r.normal(size=(240, 6))).astype(np.float32)
+    labeled = np.arange(240) % 40 == 0
+    votes = np.tile(blob, (4, 1))
+    flips = r.random((3, 240)) < 0.4
+    votes[1:][flips] = (votes[1:][flips] + 1) % 6
+    said = iter(votes[:, ~labeled])
+
+    class Preset(SklearnClassifier):
+        def predict(self, X):
+            return next(said)
+
+    y = np.where(labeled, blob, np.nan).astype(float)
+    model = Preset(LogisticRegression(max_iter=20), classes=range(6)).fit(x, y)
+    theirs = DropQuery(n_dropout_samples=3, cluster_algo_dict=dict(n_init=5), random_state=0)
+    theirs = theirs.query(x, y, model, fit_clf=False, batch_size=6)
+    proba = [np.eye(6, dtype=np.float32)[v] for v in votes]
+    given = dict(embeddings=x, labeled=labeled, probabilities=proba[0], draws=proba[1:])
+    assert (flips.sum(0)[theirs] >= 2).all()
+    assert set(ask('dropquery', 6, **given)) == set(theirs)
 
 
 @peer['small_text']

@@ -16,7 +16,7 @@ from ..data.text import Rejected, cell_text, clean_text
 from ..data.tables import read_rows, remedy, table_names
 from ..data.catalog import write_catalog
 from .feature_space import FeatureSpace, HeadProbabilities, head_probabilities
-from .names import fit_around_names, names_for, names_head
+from .names import fit_around_names, names_for, names_prior
 from .loop import QueryConfig, next_batch
 from prodclf.active.oracle import (
     CategoryMatcher,
@@ -27,6 +27,7 @@ from prodclf.active.oracle import (
     write_label_studio,
 )
 from .pool import Pool, find_ids
+from .semi_supervised import teacher
 from .stopping import OpenDrawer, audit_rows, pool_accuracy
 
 # %% ../../nbs/active/15_labeling.ipynb #936e7de9
@@ -251,11 +252,11 @@ def write_next(
     drawer = self.drawer()
     pool = OpenDrawer(self.pool, drawer) if len(drawer) else self.pool
     every, groups = np.arange(len(pool)), pool.dataset.groups()
-    how = every, config.names, config.synonyms
+    how = every, config.names, config.synonyms, 0, config.photos
     names = names_for(embeddings, pool.dataset, pool.classes, *how)
     space = FeatureSpace(embeddings, every, names=names)
-    prior = names and names_head(space, config.l2)
-    args = prior, config.semi, None, config.l2, groups
+    prior = names_prior(space, config.l2)
+    args = prior, teacher(space, config), None, config.l2, groups
     head, _ = fit_around_names(space, pool.y, len(pool.classes), *args)
     if len(drawer) and head is not None:
         self._tell_accuracy(HeadProbabilities(space.pool, head).look().guesses, pool.y, drawer)

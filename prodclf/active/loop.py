@@ -23,10 +23,11 @@ from ..evaluate.metrics import accuracy, macro_f1
 from .curves import Curve
 from .feature_space import FeatureSpace, HeadProbabilities, committee_probabilities
 from .feature_space import dropout_draws, fit_head, is_many, pool_probabilities
-from .names import fit_around_names, names_for, names_head
+from .names import fit_around_names, held_out_temperature, names_for, names_prior
 from .oracle import Replay
 from .pool import Pool
 from .query import ask, model_outputs, scattered, strategy_named, uncertain
+from .semi_supervised import teacher
 from .stopping import OpenDrawer, audit_rows, pool_accuracy
 from .uncertainty import entropy_score
 
@@ -45,7 +46,9 @@ class QueryConfig:
     candidates: int = 50_000  # unlabeled products among which a strategy chooses that spreads
     names: bool = None  # begin with the names of the categories; None: where that is possible
     synonyms: object = None  # category -> other names, or a file of them
+    photos: bool = False  # names for photos too, by what their network was trained to name
     semi: bool = True  # let unlabeled products teach the head
+    graph: bool = False  # as guesses that were smoothed along a graph of neighbors
 
     @property
     def name(self) -> str:
@@ -84,6 +87,8 @@ def arrays_for(
         )
         make['committee'] = lambda: committee_probabilities(space, codes, classes, head, config.l2)
         make['draws'] = lambda: dropout_draws(space.pool, head, seed)
+        about = space, codes, classes, config.l2, groups, seed
+        make['temperature'] = lambda: held_out_temperature(*about)
     wanted = {k: f() for k, f in make.items() if s.takes is None or k in s.takes}
     return wanted | dict(labeled=~pool.askable(), seed=seed)
 
@@ -209,7 +214,7 @@ class ActiveLoop:
         self.pool, self.space, self.targets = pool, space, targets
         self.config, self.stop = config or QueryConfig(), stop or StopConfig()
         self.groups = pool.dataset.groups() if groups is None else groups
-        self.rounds, self._named = [], None
+        self.rounds = []
         if self.stop.enough is not None and self.stop.audit is None:
             raise ProdclfError(
                 f'enough={self.stop.enough} is judged by a drawer, and there is none. Remedy: '
@@ -270,23 +275,13 @@ def fill_drawer(
 
 # %% ../../nbs/active/14_loop.ipynb #d207793d
 @patch
-def prior(self: ActiveLoop):
-    "The head that knows the names alone, made once for a space; None without names"
-    if 'names' not in self.space.columns:
-        return None
-    if self._named is None or self._named[0] is not self.space:
-        head = names_head(self.space, self.config.l2, seed=self.config.seed)
-        self._named = self.space, head
-    return self._named[1]
-
-
-@patch
 def _fit(self: ActiveLoop, pool, before) -> tuple:
     "The head of this round, or None, and what the names gained, or None"
     space, classes, config = self.space, len(pool.classes), self.config
     fits = before is not None and before.weights.shape == (space.pool.shape[1], classes)
     start, seed = before.head if fits else None, 1000 * config.seed + len(self.rounds)
-    args = self.prior(), config.semi, start, config.l2, self.groups, seed
+    prior, semi = names_prior(space, config.l2, config.seed), teacher(space, config)
+    args = prior, semi, start, config.l2, self.groups, seed
     return fit_around_names(space, pool.y, classes, *args)
 
 # %% ../../nbs/active/14_loop.ipynb #9147281c
@@ -497,7 +492,7 @@ class _Replayed:
         self.products, self.groups, self.classes = dataset.subset(pool), groups[pool], classes
         self.oracle = Replay(self.products)
         pa.default_memory_pool().release_unused()  # what reading the columns has left over
-        how = dict(wanted=query.names, synonyms=query.synonyms, seed=seed)
+        how = dict(wanted=query.names, synonyms=query.synonyms, seed=seed, photos=query.photos)
         names = names_for(embeddings, dataset, classes, pool, **how)
         self.space = FeatureSpace(embeddings, **rows, seed=seed, names=names)
         self.plain = self.space.without_names()
@@ -520,7 +515,8 @@ def curve_of(
     "One strategy, from no label at all; goes on where it was killed"
     folder = journal = None
     if config.name == 'random':
-        config = replace(config, scatter=False, threshold=None, names=False, synonyms=None)
+        plainly = dict(scatter=False, threshold=None, names=False, synonyms=None, photos=False)
+        config = replace(config, **plainly)
         stop = StopConfig()
     if self.folder is not None:
         folder = self.folder / f'{config.name}-{config.seed}'

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['model_outputs', 'random_choice', 'entropy', 'least_confidence', 'margin', 'bald', 'committee', 'diverse', 'scattered',
-           'unseen_share', 'auto', 'dropquery', 'tail_first', 'Strategy', 'register_strategy', 'list_strategies',
-           'strategy_named', 'ask', 'uncertain']
+           'unseen_share', 'auto', 'missing_categories', 'missing_first', 'dropquery', 'tail_first', 'Strategy',
+           'register_strategy', 'list_strategies', 'strategy_named', 'ask', 'uncertain']
 
 # %% ../../nbs/active/06_query.ipynb #346652ab
 import importlib, inspect
@@ -171,6 +171,57 @@ def auto(
         return ask(coverage, n, candidates, embeddings=embeddings, labeled=labeled, seed=seed)
     ranked = margin(8 * n, probabilities, labeled, seed)
     return scattered(n, ranked, embeddings, groups, labeled, seed)
+
+# %% ../../nbs/active/06_query.ipynb #dbe72d9a
+def missing_categories(
+    n: int,  # how many, at most
+    probabilities,  # (N, C)
+    labeled,  # (N,) bool
+    y,  # (N,) codes, -1 where unknown
+    groups=None,  # (N,) variants of one product share a group
+    seed: int = 0,  # of the draw from a large pool
+) -> np.ndarray:  # (m,) int64, m of `n` at most, the largest category first
+    "A product for each category that has no label and that the model expects"
+    y, (_, free, _) = np.asarray(y), unlabeled(n, labeled, len(labeled))
+    classes, picks = probabilities.shape[1], []
+    missing = np.setdiff1d(np.arange(classes), y[y >= 0])
+    if not len(missing) or not len(free) or n < 1:
+        return np.zeros(0, np.int64)
+    rows = np.sort(_drawn(free, 2**24 // classes, seed))
+    p, open_ = np.asarray(probabilities[rows])[:, missing], np.ones(len(rows), bool)
+    owner = np.arange(len(rows))
+    if groups is not None:
+        owner = pd.factorize(pd.Series(groups).to_numpy()[rows])[0]  # -1: a group of its own
+    expected = np.where(p.max(0) > 0.05, p.mean(0) * len(free), 0)  # how many there may be
+    for c in np.argsort(-expected, kind='stable')[: (expected > 0.5).sum()]:
+        if len(picks) == n or not open_.any():
+            break
+        best = int(np.where(open_, p[:, c], -1).argmax())
+        picks.append(int(rows[best]))
+        open_ &= (owner != owner[best]) | (owner < 0)  # a variant would say the same
+        open_[best] = False
+    return np.array(picks, np.int64)
+
+# %% ../../nbs/active/06_query.ipynb #b210cb88
+def missing_first(
+    n: int,  # how many
+    embeddings,  # (N, D)
+    labeled,  # (N,) bool
+    y,  # (N,) codes, -1 where unknown
+    probabilities=None,  # (N, C); None: there is no model yet
+    groups=None,  # (N,) variants of one product share a group
+    seed: int = 0,  # decides wherever chance plays
+    quota: float = 0.75,  # share of the batch that missing categories get, at most
+    candidates: int = None,  # products among which to spread, drawn at random; None: all
+) -> np.ndarray:  # (min(n, unlabeled),) int64
+    "A product for each category without a label, the rest as `auto` has it"
+    known, taken = np.unique(np.asarray(y)[np.asarray(y) >= 0]), np.array(labeled, bool)
+    first = np.zeros(0, np.int64)
+    if probabilities is not None and len(known) > 1:
+        first = missing_categories(int(quota * n), probabilities, labeled, y, groups, seed)
+        taken[first] = True
+    given = dict(probabilities=probabilities, groups=groups, seed=seed, candidates=candidates)
+    return np.append(first, auto(n - len(first), embeddings, taken, y, **given))
 
 # %% ../../nbs/active/06_query.ipynb #c0290041
 def dropquery(
@@ -341,6 +392,7 @@ for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage,
 register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
 register_strategy('tail_first', False, False)(tail_first)
 register_strategy('auto', False, False, margin_score)(auto)  # it scatters, and draws, by itself
+register_strategy('missing_first', False, False, margin_score)(missing_first)
 
 # %% ../../nbs/active/06_query.ipynb #9d4b3b6f
 _row_arrays, _several_arrays = (

@@ -74,12 +74,14 @@ def embedded(
 _strategies = (
     'how to choose (`active`: several, with commas between): auto, margin, entropy, '
     'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
-    'uherding, dropquery, tail_first, '
+    'uherding, dropquery, tail_first, missing_first, '
     'or module:name'
 )
 _threshold = 'ask only where the entropy, as a share of the largest possible, is above it'
 _names = 'begin with the names of the categories; default: where their encoder can be had'
 _synonyms = 'what categories are called besides: a list (category: word, word), or a table'
+_graph = 'smooth what they teach along a graph of nearest neighbors (up to 50,000 products)'
+_photos = 'guess categories from what the network of the images was trained to name'
 _share = dict(min=0.0, max=1.0)
 _choice = dict(
     strategy=(str, 'auto', _strategies),
@@ -89,6 +91,8 @@ _choice = dict(
     names=(Optional[bool], None, _names, dict(name='--names/--no-names')),
     synonyms=(Optional[Path], None, _synonyms, dict(exists=True, dir_okay=False)),
     semi=(bool, True, 'let unlabeled products teach the head'),
+    graph=(bool, False, _graph),
+    photos=(bool, False, _photos),
 )
 _encoders = dict(
     embeddings=(EmbeddingsFolder, None),
@@ -174,6 +178,8 @@ def _active(
 
     refuse(stop['enough'] and not stop['audit'], '--enough', 'goes with --audit N')
     refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
+    refuse(query['photos'] and query['names'] is False, '--photos', 'goes with --names')
+    refuse(query['graph'] and not query['semi'], '--graph', 'goes with --semi')
     clock, loop['seeds'] = Clock(), _whole_numbers(loop['seeds'], '--seeds')
     picks = [strategy_named(s.strip()) for s in query.pop('strategy').split(',') if s.strip()]
     names = tracker_names(loop.pop('track'))
@@ -257,6 +263,8 @@ def _label(
     for name in ('by', 'allow_new') if answers['file'] is None else ():
         refuse(answers[name], option_name(name), 'goes with --answers FILE')
     refuse(query['synonyms'] and query['names'] is False, '--synonyms', 'goes with --names')
+    refuse(query['photos'] and query['names'] is False, '--photos', 'goes with --names')
+    refuse(query['graph'] and not query['semi'], '--graph', 'goes with --semi')
     config = QueryConfig(n=sheet['n'], seed=sheet['seed'], **query)
     dataset, images = _to_label(data, columns)
     names = pool['categories'] and read_categories(pool['categories'], answers['encoding'])

@@ -36,7 +36,7 @@ from .weights import torchvision_weights, weights_digest
 class ImageEncoder(nn.Module):
     "A backbone with its preparation: images B,3,H,W in, (B, dim) out"
 
-    view, kind, block = 'image', 'network', 512
+    view, kind, block, taken_off = 'image', 'network', 512, ()
 
     def __init__(
         self,
@@ -72,6 +72,10 @@ class ImageEncoder(nn.Module):
     def device(self):
         return self.shift.device
 
+    def train(self, mode: bool = True):
+        self.taken_off = () if mode else self.taken_off  # what learns is not what was classified
+        return super().train(mode)
+
 # %% ../../nbs/encoders/05_image.ipynb #cedd00dd
 @patch(as_prop=True)
 def preparation(self: ImageEncoder) -> dict:
@@ -82,9 +86,8 @@ def preparation(self: ImageEncoder) -> dict:
 
 @patch
 def extra_repr(self: ImageEncoder):
-    side = f'{self.resize or self.size} to {self.size} px {self.interpolation}'
-    mirrored = ', mirrored' * self.flip
-    return f'{self.name}, {self.dim}-d, {side}, {self.fit}, {self.pooling} pooling{mirrored}'
+    side = f'{self.resize or self.size} to {self.size} px {self.interpolation}, {self.fit}'
+    return f'{self.name}, {self.dim}-d, {side}, {self.pooling} pooling' + ', mirrored' * self.flip
 
 # %% ../../nbs/encoders/05_image.ipynb #e01d89a8
 @patch
@@ -395,21 +398,22 @@ def _own_preparation(name: str, body: nn.Module) -> dict:
 
 # %% ../../nbs/encoders/05_image.ipynb #2d4c5a53
 def _load_and_strip(body, name: str, weights):
-    "Give a network its weights and take off its classifier, which is returned"
+    "Weights for a network; its classifier, taken off, and whether that was among the weights"
     timm = name.startswith('timm:')
     if timm:
         head = body.get_classifier()
     else:
         head = ([None] + [m for m in body.modules() if isinstance(m, nn.Linear)])[-1]
+    fresh = head.weight.detach().clone()
     if weights == 'hub':
         state = timm_weights(body) if timm else torchvision_weights(name)
         fit_weights(body, state, name, 'the hub', head)
     elif weights is not None:
         fit_weights(body, read_weights(weights), name, weights, head)
-    if not timm:
-        return _strip_head(body, name)
-    body.reset_classifier(0)
-    return head
+    if timm:
+        body.reset_classifier(0)
+    head = head if timm else _strip_head(body, name)
+    return head, not torch.equal(fresh, head.weight)
 
 # %% ../../nbs/encoders/05_image.ipynb #15910f3b
 def image_encoder(
@@ -437,10 +441,12 @@ def image_encoder(
     how = _own_preparation(name, body)
     if size:
         how['resize'] = None  # a size of one's own shows the whole image, nothing is cropped
-    head = _load_and_strip(body, name, weights)
+    head, trained = _load_and_strip(body, name, weights)
     flip, how['size'] = True if flip is None else flip, size or how['size']
     pooling, fit = pooling or 'rich', fit or 'pad'
-    return ImageEncoder(body, name, fit=fit, pooling=pooling, head=head, flip=flip, **how).eval()
+    encoder = ImageEncoder(body, name, fit=fit, pooling=pooling, head=head, flip=flip, **how).eval()
+    encoder.taken_off = (head,) if trained else ()
+    return encoder
 
 # %% ../../nbs/encoders/05_image.ipynb #b3d0e663
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -553,6 +559,9 @@ def save(
     if isinstance(self.body, VisionTower):
         self.body.config.save_pretrained(folder)
     save_weights(self, folder / 'model.safetensors')
+    (folder / 'classifier.safetensors').unlink(missing_ok=True)
+    for head in self.taken_off:
+        save_weights(head, folder / 'classifier.safetensors')
     about = dict(format=2, view='image', kind='network')
     write_json(folder / 'encoder.json', about | self._settings())
 
@@ -585,4 +594,7 @@ def load_image_encoder(
             f"{folder / 'model.safetensors'} does not fit {conf['name']}. Remedy: copy the folder "
             "again, whole"
         ) from None
+    if (folder / 'classifier.safetensors').is_file():
+        head.load_state_dict(read_weights(folder / 'classifier.safetensors'))
+        encoder.taken_off = (head,)
     return encoder.eval()
