@@ -27,6 +27,7 @@ from .tables import describe_table, table_files, table_kind
 from .text import cell_text, clean_id, clean_path, clean_text, filled_text
 from .text import join_texts, split_words, text_limit
 from .images import ImageFolder, check_images, find_image, is_address, table_images
+from .dedup import placeholder_note, without_placeholders
 
 # %% ../../nbs/data/07_catalog.ipynb #ff51c61a
 def product_frame(
@@ -70,7 +71,7 @@ class Reading:
         p = self.products
         text, image, label = (p[c].notna().sum() for c in ('text', 'image', 'label'))
         about = (
-            f'{text:,} with text, {image:,} with a picture, {label:,} labelled in '
+            f'{text:,} with text, {image:,} with an image, {label:,} labeled in '
             f'{p.label.nunique():,} categories, {p.group.nunique():,} groups'
         )
         reasons = self.reasons.to_dict()
@@ -209,7 +210,7 @@ label_limit = 200  # characters; a longer label is a mistake
 _lost = 'images could not be used; their products stay with their text'
 _left_out = (
     'images are web addresses and were left out; prodclf prepare DATA --out FOLDER '
-    '--fetch-pictures fetches them, --image none does without'
+    '--fetch-images fetches them, --image none does without'
 )
 _cut = f'texts were longer than {text_limit:,} characters and were cut'
 _shared = 'listings share their item with an earlier one and have the domain in their id'
@@ -520,6 +521,9 @@ def read_catalog(
 ) -> Reading:
     "A whole table as one `Reading`; raises as `iter_catalog`"
     reading = join_readings(iter_catalog(source, images, **kwargs))
+    products, found = without_placeholders(reading.products), reading.products.image.count()
+    reading.counts[placeholder_note] += found - products.image.count()
+    reading = replace(reading, products=products)
     notes = reading.all_notes + category_notes(reading.products.label.value_counts().to_dict())
     reading = replace(reading, notes=notes, counts=Counter())
     return drop_rare(reading, min_per_class)

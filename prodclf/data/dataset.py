@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['text_columns', 'group_rows', 'part_schema', 'write_table', 'Part', 'content_digest', 'write_part', 'write_manifest',
-           'is_prepared', 'ProductDataset', 'TableProducts', 'check_rows', 'row_blocks', 'read_manifest',
+           'is_prepared', 'ProductDataset', 'TableProducts', 'as_dataset', 'check_rows', 'row_blocks', 'read_manifest',
            'FolderProducts', 'name_hashes', 'uniform', 'SubsetProducts']
 
 # %% ../../nbs/data/05_dataset.ipynb #a9c2b76c
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from fastcore.basics import patch
-from ..core import ProdclfError, atomic_path, digest, write_json
+from ..core import ProdclfError, digest, durable_file, write_json
 from .images import load_image, pack
 
 # %% ../../nbs/data/05_dataset.ipynb #1bdfa1d5
@@ -57,18 +57,15 @@ def write_table(
         ],
         schema=schema,
     )
-    with atomic_path(file) as part:
-        with open(part, 'wb') as f:
-            pq.write_table(
-                table,
-                f,
-                row_group_size=group_rows,
-                compression='zstd',
-                compression_level=1,
-                use_dictionary=[c for c in ('label', 'path', 'split') if c in columns],
-            )
-            f.flush()
-            os.fsync(f.fileno())
+    with durable_file(file) as f:
+        pq.write_table(
+            table,
+            f,
+            row_group_size=group_rows,
+            compression='zstd',
+            compression_level=1,
+            use_dictionary=[c for c in ('label', 'path', 'split') if c in columns],
+        )
 
 # %% ../../nbs/data/05_dataset.ipynb #45e52bb1
 class Part(NamedTuple):
@@ -77,12 +74,12 @@ class Part(NamedTuple):
     name: str  # such as part-00000
     rows: int  # products
     start: int  # number of its first product in the whole catalog
-    pictures: int  # products with a picture
+    pictures: int  # products with an image
     labelled: int  # products with a label
     bytes: int  # of the table
-    picture_bytes: int  # of the pictures
+    picture_bytes: int  # of the images
     digest: str  # fingerprint of the table
-    picture_digest: str  # fingerprint of the pictures; '' where there are none
+    picture_digest: str  # fingerprint of the images; '' where there are none
 
 
 def content_digest(file) -> str:
@@ -97,16 +94,16 @@ def content_digest(file) -> str:
 def write_part(
     folder,  # of the catalog
     name: str,  # of the part
-    columns: dict,  # column name -> N values; `image` is overwritten where there are pictures
-    pictures: dict = None,  # row -> bytes of a JPEG
+    columns: dict,  # column name -> N values; `image` is overwritten where there are images
+    images: dict = None,  # row -> bytes of a JPEG
 ) -> dict:  # what the manifest says about the part, without `start`
-    "Write one part: pictures first, then the table"
-    folder, n, pictures = Path(folder), len(columns['id']), pictures or {}
+    "Write one part: images first, then the table"
+    folder, n, images = Path(folder), len(columns['id']), images or {}
     files = folder / f'{name}.parquet', folder / 'images' / f'{name}.tar'
     image = [None] * n
-    if pictures:
-        rows = sorted(pictures)
-        cells = pack(files[1], [(f'{row:05d}.jpg', pictures[row]) for row in rows])
+    if images:
+        rows = sorted(images)
+        cells = pack(files[1], [(f'{row:05d}.jpg', images[row]) for row in rows])
         for row, cell in zip(rows, cells, strict=True):
             image[row] = cell
     columns = dict(
@@ -116,12 +113,12 @@ def write_part(
     return dict(
         name=name,
         rows=n,
-        pictures=len(pictures),
+        pictures=len(images),
         labelled=sum(isinstance(v, str) for v in columns['label']),
         bytes=files[0].stat().st_size,
-        picture_bytes=files[1].stat().st_size if pictures else 0,
+        picture_bytes=files[1].stat().st_size if images else 0,
         digest=content_digest(files[0]),
-        picture_digest=content_digest(files[1]) if pictures else '',
+        picture_digest=content_digest(files[1]) if images else '',
     )
 
 # %% ../../nbs/data/05_dataset.ipynb #08644ffe
@@ -230,6 +227,17 @@ class TableProducts(ProductDataset):
         columns = self.source[list(text_columns)].astype(object)
         return digest(columns.where(columns.notna(), None).to_numpy().tolist())
 
+
+def as_dataset(
+    products,  # a dataset, a product table, a prepared folder, or a list of texts
+) -> ProductDataset:
+    "The products as a dataset"
+    if isinstance(products, ProductDataset):
+        return products
+    if not isinstance(products, (pd.DataFrame, str, Path)):
+        products = pd.DataFrame(dict(text=list(products)))
+    return ProductDataset(products)
+
 # %% ../../nbs/data/05_dataset.ipynb #20f9f5dd
 def check_rows(
     rows,  # row numbers, or an (N,) mask
@@ -289,7 +297,7 @@ def read_manifest(
 
 # %% ../../nbs/data/05_dataset.ipynb #a455c796
 class FolderProducts(ProductDataset):
-    "The back-end for a prepared folder: Parquet parts, and pictures packed beside them"
+    "The back-end for a prepared folder: Parquet parts, and images packed beside them"
 
     def __init__(
         self,
@@ -308,11 +316,11 @@ class FolderProducts(ProductDataset):
     def check_sizes(self):
         "Raise where a file is missing or has another size than the manifest says"
         for p in self.parts:
-            table, pictures = (
-                self.folder / f'{p.name}.parquet',
-                self.folder / 'images' / f'{p.name}.tar',
-            )
-            for file, size in ((table, p.bytes), (pictures, p.picture_bytes)):
+            for name, size in (
+                (f'{p.name}.parquet', p.bytes),
+                (f'images/{p.name}.tar', p.picture_bytes),
+            ):
+                file = self.folder / name
                 if size and (not file.exists() or file.stat().st_size != size):
                     what = 'not the size it was written with' if file.exists() else 'missing'
                     raise ProdclfError(
@@ -329,7 +337,7 @@ class FolderProducts(ProductDataset):
 # %% ../../nbs/data/05_dataset.ipynb #c26cc5c4
 @patch
 def frame(self: FolderProducts, table) -> pd.DataFrame:
-    "An Arrow table as a product table, with pictures as absolute places"
+    "An Arrow table as a product table, with images as absolute places"
     found = table.to_pandas()
     for c in found.columns.intersection(list(text_columns)):
         found[c] = found[c].astype('str')
@@ -520,9 +528,9 @@ def paths(
 @patch
 def open_image(
     self: ProductDataset,
-    row: int,  # of a product with a picture
+    row: int,  # of a product with an image
 ) -> Image.Image:
-    "The picture of a product, upright RGB; raises `ImageError` when it cannot be read"
+    "The image of a product, upright RGB; raises `ImageError` when it cannot be read"
     return load_image(self.take([row], ['image']).image[0])
 
 

@@ -7,7 +7,6 @@ __all__ = ['lsa_dim', 'register_encoder', 'encoder_makers', 'call_maker', 'LsaEn
            'ImageDescriptors']
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #b9da8027
-import os
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from itertools import islice
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
-from ..core import ProdclfError, atomic_path, digest, write_json
+from ..core import ProdclfError, digest, durable_file, write_json
 from ..data.images import load_image
 from prodclf.encoders.preparation import (
     colour_map,
@@ -157,10 +156,8 @@ def save_array(
     array: np.ndarray,  # any shape; no objects
 ):
     "Write an array, whole or not at all; the bytes depend on the array alone"
-    with atomic_path(path) as part, open(part, 'wb') as f:
+    with durable_file(path) as f:
         np.save(f, array, allow_pickle=False)
-        f.flush()
-        os.fsync(f.fileno())
 
 
 @patch

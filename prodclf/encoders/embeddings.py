@@ -31,7 +31,13 @@ from prodclf.core import (
     usable_cores,
     write_json,
 )
-from ..data.dataset import FolderProducts, ProductDataset, SubsetProducts, check_rows
+from prodclf.data.dataset import (
+    FolderProducts,
+    ProductDataset,
+    SubsetProducts,
+    as_dataset,
+    check_rows,
+)
 from ..data.prepare import plain_errors
 from .descriptors import save_array
 from .onnx import catalog_encoder
@@ -466,7 +472,7 @@ def embed(
 ) -> Embeddings:
     """Encode what is not encoded yet; views that no product has are left out. The same call again
     goes on, or has nothing to do. Raises `ProdclfError` for what the user can mend"""
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+    dataset = as_dataset(dataset)
     specs = {v: s for v, s in dict(text=text, image=image).items() if s is not None}
     specs = {v: s for v, s in specs.items() if dataset.has(v)}
     plan = EncodePlan(workers, engine, precision, device, address, block)
@@ -540,7 +546,7 @@ def open_embeddings(
 ) -> Embeddings:
     """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there,
     not finished, or belongs to another state of the catalog"""
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+    dataset = as_dataset(dataset)
     if isinstance(dataset, SubsetProducts):
         return open_embeddings(dataset.source, folder).subset(dataset.rows)
     stored = [Path(folder).expanduser()] if folder else stored_embeddings(dataset)

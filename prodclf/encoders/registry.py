@@ -12,10 +12,10 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
-import numpy as np
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, digest, write_json
-from ..data.dataset import ProductDataset, uniform
+from ..data.dataset import as_dataset, uniform
 from .descriptors import ImageDescriptors, LsaEncoder, call_maker, encoder_makers
 from .vectors import has_value
 from .weights import read_settings
@@ -144,11 +144,13 @@ def _fitting_texts(products, sample: int, seed: int) -> list:
     "The texts that an encoder is fitted on"
     if products is None:
         raise ProdclfError('this encoder is fitted on texts. Remedy: make_encoders(products, …)')
-    rows = sample_rows(len(products), sample, seed)
-    if isinstance(products, ProductDataset):
-        return products.take(rows, ['text']).text.tolist()
-    products = list(products)
-    return [products[i] for i in rows]
+    if isinstance(products, pd.DataFrame) and 'text' not in products:
+        raise ProdclfError(
+            f'the columns {", ".join(map(str, products))} are no product table, whose texts stand '
+            'in the column text. Remedy: make_encoders(open_products(table), …)'
+        )
+    products = as_dataset(products)
+    return products.take(sample_rows(len(products), sample, seed), ['text']).text.tolist()
 
 
 def _maker(view: str, name: str):

@@ -13,8 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 from ..core import ProdclfError
 from ..data.dataset import uniform
-from ..evaluate.metrics import fit_temperature
-from ..evaluate.metrics import accuracy, macro_f1
+from ..evaluate.metrics import accuracy_and_f1, fit_temperature
 
 # %% ../../nbs/models/13_blending.ipynb #3e30198d
 def member_temperature(
@@ -165,7 +164,7 @@ def _favorites(factors, z, has, prior):
 
 
 def _figures(y, predicted):
-    both = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
+    both = accuracy_and_f1(y, predicted)
     return both | dict(mean=sum(both.values()) / 2)
 
 

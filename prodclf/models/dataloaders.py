@@ -22,7 +22,7 @@ warnings.filterwarnings(
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
 from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots, to_device
 from ..core import ProdclfError, rng
-from ..data.dataset import ProductDataset
+from ..data.dataset import as_dataset
 from ..data.images import load_image
 from ..encoders.preparation import prepare_image
 from ..encoders.registry import make_encoders
@@ -132,9 +132,7 @@ class ProductReader:
                     f'{view}=None here, and product_learner(dls, {view}=…, frozen=True)'
                 )
         self.text, self.image, self.kept = text, image, None
-        self.datasets = [
-            d if isinstance(d, ProductDataset) else ProductDataset(d) for d in datasets
-        ]
+        self.datasets = [as_dataset(d) for d in datasets]
         self.edges = np.cumsum([0, *map(len, self.datasets)])
         each = (3 * image.size**2 if image else 0) + (4 * text.max_length if text else 0)
         self.small = len(self) * each <= memory
@@ -396,9 +394,7 @@ def product_dataloaders(
     """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders.
     Raises `ProdclfError` when a part is empty or holds an unknown category"""
     settings = {k: v for k, v in locals().items() if k not in ('text', 'image')}
-    train, valid = (
-        d if isinstance(d, ProductDataset) else ProductDataset(d) for d in (train, valid)
-    )
+    train, valid = (as_dataset(d) for d in (train, valid))
     for name, part in dict(train=train, valid=valid).items():
         if not len(part):
             raise ProdclfError(f'there are no {name} products. Remedy: pass at least one')

@@ -21,7 +21,7 @@ from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
 from ..data.dataset import row_blocks, uniform
 from ..data.splits import group_kfold
-from ..evaluate.metrics import accuracy, fit_temperature, macro_f1
+from ..evaluate.metrics import accuracy_and_f1, fit_temperature
 from .blending import Choice, choose
 from .loader import EmbeddingLoader
 from .fusion import fusion_head
@@ -321,9 +321,7 @@ def _fold_figures(log_proba, y) -> dict:
     has = np.isfinite(log_proba[:, 0])
     if not has.any():
         return dict(products=0)
-    y, predicted = y[has], log_proba[has].argmax(1)
-    both = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
-    return dict(products=int(has.sum()), **both)
+    return dict(products=int(has.sum()), **accuracy_and_f1(y[has], log_proba[has].argmax(1)))
 
 # %% ../../nbs/models/14_ensemble.ipynb #7dda155c
 @dataclass

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from ..core import ProdclfError
-from ..data.dataset import ProductDataset, check_rows, row_blocks
+from ..data.dataset import as_dataset, check_rows, row_blocks
 from ..encoders.embeddings import embed
 from ..encoders.image import FrozenBatchNorm2d, freeze_batchnorm, image_stages
 from ..encoders.registry import make_encoders
@@ -546,7 +546,7 @@ def logits(
             'this head was trained on vectors and has no encoder for products. Remedy: '
             'head_learner(…, encoders=…), or call learn.model on vectors'
         )
-    dataset = products if isinstance(products, ProductDataset) else ProductDataset(products)
+    dataset = as_dataset(products)
     out = np.zeros((len(dataset), len(self.vocab)), np.float32)
     half, small = self._grab_cbs(HalfPrecision), bool(self._grab_cbs(OneThread))
     dtype = half[0].dtype if half else None

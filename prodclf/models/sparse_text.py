@@ -17,7 +17,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, process_map, progress, usable_cores
-from ..data.dataset import ProductDataset, check_rows
+from ..data.dataset import as_dataset, check_rows
 from ..encoders.preparation import word_tokens
 from .solvers import LinearModel, SparseRows, load_arrays, save_arrays
 
@@ -240,9 +240,7 @@ def count_texts(
     "Count the words of all texts once; raises `NoWords` when the training texts have none"
     from prodclf.models import sparse_text as here  # a new process finds its functions by name
 
-    if not isinstance(data, ProductDataset):
-        table = isinstance(data, pd.DataFrame)
-        data = ProductDataset(data if table else pd.DataFrame({'text': list(data)}))
+    data = as_dataset(data)
     n, size, large = len(data), 8192, len(data) > 200_000
     learn = np.zeros(n, bool)
     learn[slice(None) if rows is None else check_rows(rows, n)] = True

@@ -15,7 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, progress, rng
-from ..data.dataset import ProductDataset, check_rows, uniform
+from ..data.dataset import as_dataset, check_rows, uniform
 from ..data.splits import split_rows
 from ..evaluate.metrics import Scorer
 from ..models.solvers import LogitModel, choose_solver, class_shares
@@ -129,7 +129,7 @@ def fit_baselines(
     """Fit and measure the baselines in bounded memory; raises `ProdclfError` for an unknown name,
     fewer than two categories, no words, or nothing to test on"""
     names = _checked_names(names)
-    data = data if isinstance(data, ProductDataset) else ProductDataset(data)
+    data = as_dataset(data)
     classes = list(classes or data.classes())
     y, groups, n_classes = data.codes(classes), data.groups(), len(classes)
     if split is None:

@@ -14,7 +14,7 @@ from importlib import import_module
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import Clock, ProdclfError
-from ..data.dataset import ProductDataset, uniform
+from ..data.dataset import ProductDataset, as_dataset, uniform
 from ..data.splits import require_classes, require_parts, split_rows
 from ..encoders.embeddings import embed
 from ..encoders.registry import make_encoders
@@ -40,7 +40,7 @@ class TrainRows:
         split=None,  # (N,) 0 train, 1 valid, 2 test, -1 not used; None: by `split_rows`
         measured: bool = True,  # whether there must be test rows
     ):
-        self.dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+        self.dataset = as_dataset(dataset)
         self.classes = require_classes(self.dataset, config.min_count)
         self.codes, self.groups = self.dataset.codes(self.classes), self.dataset.groups()
         if split is None:

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from ..core import Clock, ProdclfError
 from ..data.dataset import ProductDataset
+from ..data.dedup import without_placeholders
 from ..data.tables import choose_columns
 from ..data.text import cell_text, clean_text, join_texts
 from ..evaluate.metrics import Scorer
@@ -156,7 +157,8 @@ def fit(
     names = [str(c) for c in self.classes_]
     if len(set(names)) < len(names):
         raise ProdclfError('two labels are written alike. Remedy: strings, or numbers, not both')
-    dataset = ProductDataset(self._products(X, [str(v) for v in y], self.group))
+    products = self._products(X, [str(v) for v in y], self.group)
+    dataset = ProductDataset(without_placeholders(products))
     config, clock = self._config(), Clock()
     valid = None if config.mode != 'frozen' or config.fusion not in ('auto', 'blend') else 0
     split = np.zeros(len(y), np.int8) if valid == 0 else _own_split(dataset, config)
