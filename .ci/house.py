@@ -16,6 +16,7 @@ import sys
 import tempfile
 import tokenize
 from contextlib import chdir
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -402,6 +403,7 @@ def check_modules() -> list:
     return faults
 
 
+@lru_cache(None)
 def tokens(text: str) -> int:
     "How many names, operators, numbers and strings a module has"
     kinds = (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
