@@ -405,9 +405,14 @@ def check_modules() -> list:
 
 @lru_cache(None)
 def tokens(text: str) -> int:
-    "How many names, operators, numbers and strings a module has"
+    "How many names, operators, numbers and strings a module has; an f-string is one, as in 3.11"
     kinds = (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
-    return sum(t.type in kinds for t in tokenize.generate_tokens(io.StringIO(text).readline))
+    start, end = (getattr(tokenize, f'FSTRING_{part}', None) for part in ('START', 'END'))
+    n = depth = 0
+    for t in tokenize.generate_tokens(io.StringIO(text).readline):
+        depth += (t.type == start) - (t.type == end)
+        n += not depth and (t.type in kinds or t.type == end)
+    return n
 
 
 def counts() -> dict:

@@ -12,6 +12,7 @@ house = importlib.util.module_from_spec(spec); spec.loader.exec_module(house)
 def test_what_counts():
     assert house.tokens('x = f(1)  # a comment\n') == 6
     assert house.tokens('"A docstring of many words"\n\n\nx = (\n    1,\n)\n') == house.tokens('"One"\nx = (1,)\n') == 7
+    assert house.tokens("x = f'{a + b} and {f(c)}'\n") == 3   # on every Python
 
 
 def test_the_house_and_its_rooms():
