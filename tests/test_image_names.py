@@ -382,3 +382,6 @@ def test_a_placeholder_is_no_group_and_no_evidence(tmp_path, categories):
     assert sum(p.pictures for p in found.parts) == (66 if categories == 1 else 6)
     assert any(n.startswith('60 products share a placeholder image') for n in found.manifest['notes']) == (categories == 3)
     for row in kept.index[kept.image.notna()]: assert found.open_image(row).size == (64, 64)
+    memory = read_catalog(rows, images=tmp_path/'images')                        # the same of a data frame in memory
+    assert memory.products.image.notna().tolist() == kept.image.notna().tolist()
+    assert any(n.startswith('60 products share a placeholder image') for n in memory.notes) == (categories == 3)
