@@ -45,11 +45,11 @@ rooms = dict(
 )
 budgets = {
     'core': 1_900,
-    'data': 48_100,
+    'data': 48_000,
     'sample': 16_000,
     'evaluate': 14_800,
     'encoders': 19_300,
-    'models': 32_100,
+    'models': 31_700,
     'train': 7_800,
     'active': 33_100,
     'bench': 10_900,

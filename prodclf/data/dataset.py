@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 from fastcore.basics import patch
-from ..core import ProdclfError, digest, durable_file, write_json
+from ..core import ProdclfError, digest, durable_file, first_line, write_json
 from .images import load_image, pack
 
 # %% ../../nbs/data/05_dataset.ipynb #1bdfa1d5
@@ -357,7 +357,7 @@ def opened(self: FolderProducts, part: int):
         return pq.ParquetFile(file)
     except (OSError, pa.ArrowException) as e:
         raise ProdclfError(
-            f'{file}: cannot be read ({str(e).splitlines()[0][:80]}). Remedy: copy the folder '
+            f'{file}: cannot be read ({first_line(e, 80)}). Remedy: copy the folder '
             'again, or prepare again'
         ) from None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, atomic_path, write_json
+from ..core import ProdclfError, atomic_path, first_line, write_json
 from ..encoders.registry import load_encoder
 from .blending import Blend
 from .ensemble import Inputs, load_member
@@ -265,6 +265,6 @@ def load_model(
         raise
     except Exception as e:
         raise ProdclfError(
-            f'{folder} does not fit together ({type(e).__name__}: {str(e).splitlines()[0][:120]}). '
+            f'{folder} does not fit together ({type(e).__name__}: {first_line(e, 120)}). '
             'Remedy: copy the whole folder again, or train again'
         ) from e
