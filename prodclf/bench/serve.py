@@ -251,9 +251,8 @@ def measure_server(
         plan = [('json', n) for n in clients] + [('multipart', 32)] * forms
         for form, n in plan:
             load = closed_loop(server.place, http_requests(products, form), n, seconds)
-            about = dict(
-                server=name, form=form, clients=n, megabytes=family_megabytes(server.process.pid)
-            )
+            about = dict(server=name, form=form, clients=n)
+            about |= dict(megabytes=family_megabytes(server.process.pid))
             rows.append(about | load_figures(load))
     return rows
 

@@ -274,6 +274,29 @@ def _to_label(data: Path, columns: dict):
     beside = (data if data.is_dir() else data.parent) / 'images'
     return ProductDataset(reading.products), columns.get('images') or beside
 
+# %% ../../nbs/cli/04_label.ipynb #4d499983
+def _measured(name, out, size, peer_python):
+    "Measure; the table as a person reads it"
+    from importlib import import_module
+
+    if name == 'serve':
+        from prodclf.bench.serve import run_serve_bench, shown_serve
+
+        return shown_serve(run_serve_bench(out, size, peer_python))
+    if name == 'gpu':
+        from prodclf.bench.gpu import gpu_report
+
+        return gpu_report(size, out=out, say=say)
+    if name == 'frameworks':
+        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
+
+        return frameworks_shown(bench_frameworks(out, size, peer_python))
+    from prodclf.bench.frame import run_bench, shown
+
+    for chapter in ('query', 'prepare', 'load', 'onnx'):
+        import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
+    return shown(run_bench(name, out, size, peer_python).to_dict('records'))
+
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 _benches = 'query, prepare, load, onnx, serve, frameworks or gpu'
 
@@ -304,26 +327,3 @@ def _bench(
     table = _measured(name, out, size, peer_python and str(peer_python))
     print(table.to_string(index=False, na_rep='', float_format='{:.4g}'.format))
     say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
-
-
-def _measured(name, out, size, peer_python):
-    "Measure; the table as a person reads it"
-    from importlib import import_module
-
-    if name == 'serve':
-        from prodclf.bench.serve import run_serve_bench, shown_serve
-
-        return shown_serve(run_serve_bench(out, size, peer_python))
-    if name == 'gpu':
-        from prodclf.bench.gpu import gpu_report
-
-        return gpu_report(size, out=out, say=say)
-    if name == 'frameworks':
-        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
-
-        return frameworks_shown(bench_frameworks(out, size, peer_python))
-    from prodclf.bench.frame import run_bench, shown
-
-    for chapter in ('query', 'prepare', 'load', 'onnx'):
-        import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
-    return shown(run_bench(name, out, size, peer_python).to_dict('records'))

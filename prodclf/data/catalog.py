@@ -16,14 +16,12 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice, repeat
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
+import numpy as np, pandas as pd
 from fastcore.meta import delegates
 from ..core import ProdclfError, atomic_path, digest, progress
 from .tables import CategoryReader, Columns, Rejected, category_notes, choose_columns
-from .tables import columns_by_content, is_rounded, product_columns
-from .tables import quarantine_frame, read_rows, remedy, source_name
-from .tables import describe_table, table_files, table_kind
+from .tables import columns_by_content, describe_table, remedy, source_name, table_files
+from .tables import is_rounded, product_columns, quarantine_frame, read_rows, table_kind
 from .text import cell_text, clean_id, clean_path, clean_text, filled_text
 from .text import join_texts, split_words, text_limit
 from .images import ImageFolder, check_images, find_image, is_address, table_images
@@ -521,11 +519,10 @@ def read_catalog(
 ) -> Reading:
     "A whole table as one `Reading`; raises as `iter_catalog`"
     reading = join_readings(iter_catalog(source, images, **kwargs))
-    products, found = without_placeholders(reading.products), reading.products.image.count()
-    reading.counts[placeholder_note] += found - products.image.count()
-    reading = replace(reading, products=products)
-    notes = reading.all_notes + category_notes(reading.products.label.value_counts().to_dict())
-    reading = replace(reading, notes=notes, counts=Counter())
+    products = without_placeholders(reading.products)
+    reading.counts[placeholder_note] += reading.products.image.count() - products.image.count()
+    notes = reading.all_notes + category_notes(products.label.value_counts().to_dict())
+    reading = replace(reading, products=products, notes=notes, counts=Counter())
     return drop_rare(reading, min_per_class)
 
 

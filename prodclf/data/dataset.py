@@ -227,7 +227,7 @@ class TableProducts(ProductDataset):
         columns = self.source[list(text_columns)].astype(object)
         return digest(columns.where(columns.notna(), None).to_numpy().tolist())
 
-
+# %% ../../nbs/data/05_dataset.ipynb #c4072000
 def as_dataset(
     products,  # a dataset, a product table, a prepared folder, or a list of texts
 ) -> ProductDataset:

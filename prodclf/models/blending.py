@@ -93,6 +93,9 @@ def pool_loss(
     return float(loss), np.tensordot(z, error, 2) / n + _pull * apart
 
 
+least_weight = 0.02  # members with a smaller share are dropped
+
+
 def best_factors(
     z: np.ndarray,  # (M, N, C) log-probabilities, zeros where a member cannot predict
     y: np.ndarray,  # (N,) true categories
@@ -102,9 +105,6 @@ def best_factors(
     return minimize(pool_loss, start, (z, y), 'L-BFGS-B', True, bounds=bounds).x
 
 # %% ../../nbs/models/13_blending.ipynb #5c0c259d
-least_weight = 0.02  # members with a smaller share are dropped
-
-
 class _Fitted:
     "Members at their temperatures on some rows, and the factors of their blend"
 
