@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from fastcore.basics import patch
 from ..core import ProdclfError
+from ..data.dataset import view_columns
 from ..models.ensemble import RecipeConfig
 
 # %% ../../nbs/train/02_config.ipynb #32de2399
@@ -46,11 +47,15 @@ def check_fields(
 # %% ../../nbs/train/02_config.ipynb #8369081b
 @dataclass
 class TrainConfig:
-    "How to train; every field is an option of `prodclf train`, the last two by `--config`"
+    """How to train; every field is an option of `prodclf train`, the last two by `--config`;
+    `tabular` follows from `--columns`"""
 
     mode: str = None  # 'frozen', 'finetune', 'lora'; None: 'finetune' with 'tiny', else 'frozen'
     text: object = 'distilbert-base-uncased'  # name, folder or object of an encoder; None: no text
     image: object = 'resnet50'  # name, folder or object of an encoder; None: no images
+    tabular: object = (
+        'columns'  # what encodes further columns, where products have them; None: nothing
+    )
     image_weights: str = None  # file with the weights of the image encoder; default: from its hub
     fusion: str = 'auto'  # 'auto', 'blend', or the name of a fusion head
     solver: str = 'auto'  # of the linear members: 'exact', 'streamed', 'auto' by size
@@ -129,6 +134,4 @@ def refuse_idle(self: TrainConfig):
 def to_dict(self: TrainConfig) -> dict:
     "The fields for a JSON file; encoder objects by their names"
     plain = {f.name: getattr(self, f.name) for f in fields(self)}
-    return plain | {
-        v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
-    }
+    return plain | {v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in view_columns}

@@ -14,8 +14,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from ..core import Clock, ProdclfError
 from ..data.dataset import ProductDataset
+from ..data.catalog import tabular_columns
 from ..data.tables import choose_columns
-from ..data.text import cell_text, clean_text, join_texts
+from ..data.text import cell_text, clean_text, join_texts, tabular_cell
+from ..encoders.tabular import present_columns
 from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
 from ..models.evaluation import evaluate_model
@@ -40,6 +42,7 @@ def product_table(
     group: str = None,  # column whose equal values are variants of one product
     path: str = None,  # column with category paths
     labels=None,  # (N,) category names, where they are known
+    columns=None,  # further columns that the model reads, such as ['brand', 'price']
 ) -> pd.DataFrame:  # one row for each row of X
     """The columns of a data frame in the roles of the product table; raises for one that is not
     there"""
@@ -65,6 +68,11 @@ def product_table(
         path=column(found.path),
         group=[g or f'row {i}' for i, g in enumerate(column(found.group))],
     )
+    keys = tabular_columns(columns, list(X.columns), found, 'X')
+    if keys:
+        roles['tabular'] = [
+            tabular_cell(r.get, keys) for r in X[[*keys.values()]].to_dict('records')
+        ]
     if any(images) and not any(roles['image']):
         first = next(v for v in images if v)
         raise ProdclfError(
@@ -83,6 +91,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image=None,  # column with paths of images; None: text only
         group=None,  # column whose equal values are variants of one product
         path=None,  # column with category paths, for the report
+        columns=None,  # further columns to read, such as ['brand', 'price:number']
         text_encoder='lsa',  # name, folder or object; None: no vectors of texts
         image_encoder='descriptors',  # name, folder or object
         mode=None,  # 'frozen', 'finetune', 'lora'; None: 'finetune' where an encoder is 'tiny'
@@ -99,6 +108,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.image = image
         self.group = group
         self.path = path
+        self.columns = columns
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.mode = mode
@@ -136,7 +146,10 @@ def _config(self: MultimodalClassifier):
 
 @patch
 def _products(self: MultimodalClassifier, X, labels=None, group=None):
-    return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
+    path, columns = self.path if labels else None, self.columns
+    if labels is None and columns and isinstance(X, pd.DataFrame):
+        columns = present_columns(columns, list(X.columns), 'X')[0]
+    return product_table(X, self.text, self.image, group, path, labels, columns)
 
 # %% ../../nbs/train/04_estimator.ipynb #b8ba1f32
 @patch
@@ -199,7 +212,7 @@ def predict(
 # %% ../../nbs/train/04_estimator.ipynb #fe6fb3d0
 def _held_out_scores(training, seed: int) -> tuple:
     "Rows of results, and model -> (n, C) probabilities, of training rows that were held out"
-    recipe, names = training.recipe, ('linear_svm', 'text', 'image')
+    recipe, names = training.recipe, ('linear_svm', 'text', 'image', 'tabular')
     log_proba = {n: z for n, z in recipe.held_out.items() if n in names}
     log_proba = {n: log_proba[n] for n in names if n in log_proba}
     log_proba['fused'] = recipe.choice.blend(recipe.held_out)

@@ -274,7 +274,7 @@ class FinetuneObjective:
         learner = train_network(*about, cbs=watching(watch))
         if watch.stopped:
             return None
-        proba = learner.predict_proba(self.rows.dataset.take(self.judges, ['text', 'image']))
+        proba = learner.predict_proba(self.rows.dataset.take(self.judges, self.rows.dataset.views))
         return _figure(self.rows.codes[self.judges], proba.argmax(1), self.by)
 
 # %% ../../nbs/train/05_objectives.ipynb #1f838882
