@@ -143,8 +143,8 @@ def tabular_columns(
         role = next((r for r in ('label', 'path', 'id') if getattr(roles, r) == column), None)
         if role:
             raise ProdclfError(
-                f'{source}: {column!r} is the column of the {role}, which gives the answer away. '
-                'Remedy: leave it out of --columns'
+                f'{source}: {column!r} is the column of the {role}, and no further column. Remedy: '
+                'leave it out of --columns'
             )
     return found
 
@@ -387,6 +387,14 @@ def _first_rows(files, encoding: str, n: int = 1000) -> list:
     rows = _few(Source('', files[:1], None, encoding=encoding).rows(), n)
     return [record for _, (_, record) in rows if isinstance(record, dict)]
 
+
+def _files_of(source) -> tuple:
+    "The files of a table, and the folder they are in; of a data frame itself, and None"
+    if isinstance(source, pd.DataFrame):
+        return [source.rename(columns=str)], None
+    files, place = table_files(source), Path(source).expanduser()
+    return files, place.parent if place.is_file() else place
+
 # %% ../../nbs/data/07_catalog.ipynb #e061a471
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
@@ -412,29 +420,21 @@ def table_source(
     merge_categories=False,  # join spellings of a category; a list of names: under these
 ) -> Source:
     "A table as a `Source`; raises `ProdclfError` for a file, column or folder that is not there"
-    is_frame, name = isinstance(source, pd.DataFrame), source_name(source)
-    source = source.rename(columns=str) if is_frame else source
-    files = [source] if is_frame else table_files(source)
-    place = None if is_frame else Path(source).expanduser()
-    place = place.parent if place and place.is_file() else place
+    name, (files, place) = source_name(source), _files_of(source)
     roles = dict(title=title, text=text, image=image, label=label, group=group, path=path)
     roles |= dict(id=id, split=split)
-    about, rows = (
-        describe_table(source, encoding, [*roles.values(), columns]),
-        _first_rows(files, encoding),
-    )
+    wanted, rows = [*roles.values(), columns], _first_rows(files, encoding)
+    about = describe_table(files[0] if place is None else source, encoding, wanted)
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     found = choose_columns(about.names, name, need_label, rows, **roles)
     found, more = columns_by_content(found, roles, rows)
     keys = tabular_columns(columns, about.names, found, name)
-    guessed = id is None and str(found.id).lower() != 'id'
     notes = [*about.notes, *notes, *filter(None, [str(found)]), *more]
-    adapt = table_adapter(found, folder, guessed, keys)
+    adapt = table_adapter(found, folder, id is None and str(found.id).lower() != 'id', keys)
     category = CategoryReader(depth, separator, missing, merge_categories)
     about = dict(notes=notes, category=category, roles=found, keys=keys)
-    return Source(
-        name, files, adapt, [*_columns_read(found, rows), *keys.values()], folder, encoding, **about
-    )
+    read = [*_columns_read(found, rows), *keys.values()]
+    return Source(name, files, adapt, read, folder, encoding, **about)
 
 # %% ../../nbs/data/07_catalog.ipynb #62520f8c
 def drop_images(

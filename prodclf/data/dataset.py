@@ -44,7 +44,7 @@ def part_schema(
         ]
     )
 
-
+# %% ../../nbs/data/05_dataset.ipynb #7aa834bb
 def write_table(
     file,  # `.parquet`
     columns: dict,  # name -> N values, None where missing
@@ -373,7 +373,7 @@ def column(self: FolderProducts, name: str):
             chunks += f.read(columns=[name], use_threads=False).column(0).chunks
     return pa.chunked_array(chunks, type=part_schema(True).field(name).type)
 
-
+# %% ../../nbs/data/05_dataset.ipynb #3a0c450b
 @patch(as_prop=True)
 def views(self: FolderProducts) -> list:
     "The columns that a model may read"

@@ -207,8 +207,7 @@ def make_encoders(
     found = {v: load_encoder(folder) for v, folder in (kept or {}).items()}
     for view in view_columns:
         given = {k: v for k, v in options.get(view, {}).items() if v is not None}
-        spec = specs.get(view)
-        named = isinstance(spec, (str, Path))
+        named = isinstance(spec := specs.get(view), (str, Path))
         wrong = [k for k in given if not named and (spec is not None or k != 'pooling')]
         if wrong:
             raise ProdclfError(
@@ -216,8 +215,6 @@ def make_encoders(
             )
         if spec is None or view in found:
             continue
-        if not named:
-            found[view] = as_encoder(view, spec)
-            continue
-        found[view] = _made(view, str(spec), given, frozen, products, sample, seed)
+        how = given, frozen, products, sample, seed
+        found[view] = _made(view, str(spec), *how) if named else as_encoder(view, spec)
     return {v: found[v] for v in specs}

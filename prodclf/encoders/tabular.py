@@ -6,7 +6,7 @@
 __all__ = ['tabular_width', 'read_cells', 'decimal_mark', 'parse_number', 'column_kind', 'TabularEncoder', 'tabular_encoder',
            'label_leaks', 'check_leaks', 'present_columns', 'refuse_columns']
 
-# %% ../../nbs/encoders/08_tabular.ipynb #27d1f66f
+# %% ../../nbs/encoders/08_tabular.ipynb #c49b86f8
 import json, re
 from collections import Counter
 from contextlib import suppress
@@ -21,7 +21,7 @@ from .descriptors import register_encoder
 from .vectors import has_value
 from .weights import read_settings
 
-# %% ../../nbs/encoders/08_tabular.ipynb #4296685a
+# %% ../../nbs/encoders/08_tabular.ipynb #a4c7e99a
 def read_cells(
     cells,  # N JSON objects; None or NaN: a product has none of the columns
 ) -> list:  # N dictionaries
@@ -37,10 +37,10 @@ def _by_column(rows: list) -> dict:
             found.setdefault(key, []).append(cell)
     return dict(sorted(found.items()))
 
-# %% ../../nbs/encoders/08_tabular.ipynb #1c0a1cf3
+# %% ../../nbs/encoders/08_tabular.ipynb #a7b7a59a
 _number = re.compile(
-    r"(?:[^\W\d_]{3}|[^\w\s.,+-])?\s*([-+−]?\d[\d.,'’\s]*(?:[eE][-+]?\d+)?)"  # 3 letters: EUR
-    r"\s*(?:[^\W\d_]{1,3}|[^\w\s.,+-])?"  # a unit, or a sign of a currency
+    r"(?:[^\W\d_]{3}|[^\w\s.,+−-])?\s*([-+−]?\d[\d.,'’\s]*(?:[eE][-+]?\d+)?)"  # 3 letters: EUR
+    r"\s*(?:[^\W\d_]{1,3}|[^\w\s.,+−-])?"  # a unit, or a sign of a currency
 )
 
 
@@ -66,7 +66,7 @@ def parse_number(
     except ValueError:
         return np.nan
 
-# %% ../../nbs/encoders/08_tabular.ipynb #19c1318d
+# %% ../../nbs/encoders/08_tabular.ipynb #62c0865a
 def column_kind(
     key: str,  # name of the column; ':number' or ':category' at its end decides
     cells: list,  # those that are filled in
@@ -81,7 +81,7 @@ def column_kind(
     many = len(set(numbers)) > min(20, len(cells) // 2)
     return 'number' if many and not is_code and len(numbers) >= 0.95 * len(cells) else 'category'
 
-# %% ../../nbs/encoders/08_tabular.ipynb #aed9bae4
+# %% ../../nbs/encoders/08_tabular.ipynb #379c5555
 _no_roles = Columns(None, (), *[None] * 6)
 tabular_width = 512  # numbers in a vector, at most
 _knots = 8  # hats of a number
@@ -92,7 +92,7 @@ def _fit_category(cells: list, missing: int, most: int) -> dict:
     from sklearn.preprocessing import OneHotEncoder
 
     n = len(cells) + missing
-    how = dict(min_frequency=max(2, n // 2000), max_categories=most - 1)
+    how = dict(min_frequency=max(2, n // 2000), max_categories=most)
     x = np.array([*cells, *[''] * missing], object)[:, None]
     found = OneHotEncoder(handle_unknown='infrequent_if_exist', **how).fit(x)
     rare = found.infrequent_categories_[0]
@@ -110,7 +110,7 @@ def _fit_number(cells: list) -> dict:
     found = QuantileTransformer(n_quantiles=min(101, len(x)), subsample=None).fit(x)
     return dict(mark=mark, quantiles=found.quantiles_[:, 0].tolist())
 
-# %% ../../nbs/encoders/08_tabular.ipynb #20fc02d9
+# %% ../../nbs/encoders/08_tabular.ipynb #6085fbca
 def _encode_category(cells: list, about: dict) -> np.ndarray:  # (N, values + 1)
     "A column for each value, and one for all others"
     from sklearn.preprocessing import OneHotEncoder
@@ -140,7 +140,7 @@ def _encode_number(cells: list, about: dict) -> np.ndarray:  # (N, 9)
         z[has, :-1] = hats.transform(rank.transform(x[has, None]))
     return z
 
-# %% ../../nbs/encoders/08_tabular.ipynb #333cce7f
+# %% ../../nbs/encoders/08_tabular.ipynb #6049e94e
 class TabularEncoder:
     "Categories and numbers of further columns; fitted on the cells of products"
 
@@ -168,7 +168,7 @@ class TabularEncoder:
             shown.append(f'{key.removesuffix(":number").removesuffix(":category")} ({what}{more})')
         return ', '.join(shown)
 
-# %% ../../nbs/encoders/08_tabular.ipynb #4e2b2fc1
+# %% ../../nbs/encoders/08_tabular.ipynb #bcf0f655
 @patch
 def fit(
     self: TabularEncoder,
@@ -197,7 +197,7 @@ def fit(
     self.__init__(columns)
     return self
 
-
+# %% ../../nbs/encoders/08_tabular.ipynb #a98133b9
 def _check_told(key: str, cells: list, about: dict):
     "Raise where a column tells nothing about a product"
     name = key.removesuffix(':number').removesuffix(':category')
@@ -214,7 +214,7 @@ def _check_told(key: str, cells: list, about: dict):
             'out of --columns, or name it with --text'
         )
 
-# %% ../../nbs/encoders/08_tabular.ipynb #1fe435dd
+# %% ../../nbs/encoders/08_tabular.ipynb #10c2e7d8
 @patch
 def encode(
     self: TabularEncoder,
@@ -229,11 +229,11 @@ def encode(
             f'the model reads the columns {", ".join(self.columns)} and there are '
             f'{", ".join(sorted(given))}. Remedy: --columns {",".join(self.columns)}'
         )
-    found = []
-    for key, about in self.columns.items():
-        encode = _encode_category if 'values' in about else _encode_number
-        found.append(encode([row.get(key) for row in rows], about))
     if rows:
+        found = []
+        for key, about in self.columns.items():
+            encode = _encode_category if 'values' in about else _encode_number
+            found.append(encode([row.get(key) for row in rows], about))
         out[has] = np.concatenate(found, 1)
     return out, has
 
@@ -249,7 +249,7 @@ def tabular_encoder(
     "Raises `ProdclfError`: there is no other"
     raise ProdclfError(f'no tabular encoder is called {name!r}. Remedy: columns')
 
-# %% ../../nbs/encoders/08_tabular.ipynb #efbc91a9
+# %% ../../nbs/encoders/08_tabular.ipynb #41ceb7d9
 @patch
 def save(
     self: TabularEncoder,
@@ -268,7 +268,7 @@ def load(
     "Read an encoder back; raises `ProdclfError` where a file is missing or damaged"
     return cls(read_settings(Path(folder) / 'encoder.json', 2)['columns'])
 
-# %% ../../nbs/encoders/08_tabular.ipynb #786bfbe4
+# %% ../../nbs/encoders/08_tabular.ipynb #a4ca4392
 def label_leaks(
     cells,  # N JSON objects
     labels,  # (N,) categories
@@ -295,7 +295,7 @@ def label_leaks(
             (same if shares[1] >= enough else decide).append(key.partition(':')[0])
     return same, decide
 
-
+# %% ../../nbs/encoders/08_tabular.ipynb #bdda6fba
 def check_leaks(
     cells,  # N JSON objects
     labels,  # (N,) categories
@@ -314,7 +314,7 @@ def check_leaks(
         for c in decide
     ]
 
-# %% ../../nbs/encoders/08_tabular.ipynb #ee1225ef
+# %% ../../nbs/encoders/08_tabular.ipynb #def926aa
 def present_columns(
     asked,  # the columns that a model reads, as `--columns` names them
     names: list,  # the columns there are

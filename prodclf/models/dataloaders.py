@@ -78,7 +78,7 @@ class ProductBatch(fastuple):
     has_image = property(lambda self: self[3][:, 1])
     has_tabular = property(lambda self: self[3][:, 2])
 
-
+# %% ../../nbs/models/03_dataloaders.ipynb #0692b716
 def _cells(products) -> list:
     "The cells of further columns; None for all where there are none"
     return products.tabular.tolist() if 'tabular' in products else [None] * len(products)

@@ -348,7 +348,7 @@ def member_views(
         found |= {'tabular': ('tabular',), '+'.join(every): tuple(every)}
     return found
 
-
+# %% ../../nbs/models/14_ensemble.ipynb #8c049623
 def fit_scalers(
     data: TrainingData,  # of the catalog
     rows: np.ndarray,  # (n,) training rows

@@ -42,7 +42,7 @@ from prodclf.models.losses_and_callbacks import (
 )
 
 # %% ../../nbs/models/06_learner.ipynb #ad48a42e
-from fastai.callback.core import Callback, CancelEpochException
+from fastai.callback.core import CancelEpochException
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.metrics import AccumMetric

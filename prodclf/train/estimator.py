@@ -34,6 +34,14 @@ def _text_frame(values) -> pd.DataFrame:
         )
     return pd.DataFrame(dict(text=values))
 
+
+def _tabular_role(X, columns, roles) -> dict:
+    "The cells of further columns, where they are asked for"
+    if not (keys := tabular_columns(columns, list(X.columns), roles, 'X')):
+        return {}
+    rows = X[[*dict.fromkeys(keys.values())]].to_dict('records')
+    return dict(tabular=[tabular_cell(r.get, keys) for r in rows])
+
 # %% ../../nbs/train/04_estimator.ipynb #db6bfdfa
 def product_table(
     X,  # data frame, or a list or series of texts
@@ -68,11 +76,7 @@ def product_table(
         path=column(found.path),
         group=[g or f'row {i}' for i, g in enumerate(column(found.group))],
     )
-    keys = tabular_columns(columns, list(X.columns), found, 'X')
-    if keys:
-        roles['tabular'] = [
-            tabular_cell(r.get, keys) for r in X[[*keys.values()]].to_dict('records')
-        ]
+    roles |= _tabular_role(X, columns, found)
     if any(images) and not any(roles['image']):
         first = next(v for v in images if v)
         raise ProdclfError(
