@@ -37,6 +37,11 @@ def _by_column(rows: list) -> dict:
             found.setdefault(key, []).append(cell)
     return dict(sorted(found.items()))
 
+
+def _plain(key: str) -> str:
+    "The name of a column, without what it was said to hold"
+    return re.sub(':(number|category)$', '', key)
+
 # %% ../../nbs/encoders/08_tabular.ipynb #a7b7a59a
 _number = re.compile(
     r"(?:[^\W\d_]{3}|[^\w\s.,+−-])?\s*([-+−]?\d[\d.,'’\s]*(?:[eE][-+]?\d+)?)"  # 3 letters: EUR
@@ -165,7 +170,7 @@ class TabularEncoder:
         for key, c in self.columns.items():
             what = f'category of {len(c["values"])} values and other' if 'values' in c else 'number'
             more = f', {c["missing"]:.0%} empty' if c['missing'] > 0.005 else ''
-            shown.append(f'{key.removesuffix(":number").removesuffix(":category")} ({what}{more})')
+            shown.append(f'{_plain(key)} ({what}{more})')
         return ', '.join(shown)
 
 # %% ../../nbs/encoders/08_tabular.ipynb #bcf0f655
@@ -200,7 +205,7 @@ def fit(
 # %% ../../nbs/encoders/08_tabular.ipynb #a98133b9
 def _check_told(key: str, cells: list, about: dict):
     "Raise where a column tells nothing about a product"
-    name = key.removesuffix(':number').removesuffix(':category')
+    name = _plain(key)
     if len(about.get('quantiles', (0, 1))) == 0:
         raise ProdclfError(f'the column {name!r} holds no number. Remedy: --columns {name}')
     if len(set(cells)) == 1 and not about['missing']:
@@ -292,7 +297,7 @@ def label_leaks(
                 best[pair[side]] = max(best[pair[side]], k)
             shares.append(sum(best.values()) / n)
         if shares[0] >= enough:
-            (same if shares[1] >= enough else decide).append(key.partition(':')[0])
+            (same if shares[1] >= 0.9 else decide).append(_plain(key))
     return same, decide
 
 # %% ../../nbs/encoders/08_tabular.ipynb #bdda6fba
