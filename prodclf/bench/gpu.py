@@ -21,8 +21,7 @@ from ..core import ProdclfError
 from ..data.dataset import ProductDataset
 from ..encoders.image import freeze_batchnorm
 from ..models.dataloaders import ProductBatch, product_dataloaders
-from ..models.learner import _recompute
-from ..models.losses_and_callbacks import precisions
+from ..models.losses_and_callbacks import _recompute, precisions
 
 # %% ../../nbs/bench/10_gpu.ipynb #a2a44ee9
 sizes = dict(

@@ -235,6 +235,7 @@ _columns = dict(
     group=('column that joins variants of a product; a split keeps them together',),
     path=("column with category paths such as 'Home > Kitchen > Mugs'",),
     id=("column that names a product; default: id, sku …; 'none': what it holds names it",),
+    columns=('further columns to read, with commas between, such as brand,price:number',),
     split=("column with the words train, valid, test; default: split; 'none': no notice of it",),
     depth=('steps of a category path that are kept; default: all', dict(min=1)),
     separator=('between several categories in a cell, of which the first is taken',),

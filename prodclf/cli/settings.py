@@ -82,7 +82,8 @@ _encoding = dict(
 def _read_as(dataset) -> dict:
     "How the table of a prepared dataset was read, for those that will be predicted"
     options = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
-    names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
+    names = ('title', 'text', 'image', 'columns', 'group', 'path', 'id', 'split')
+    names += category_options
     return {k: options[k] for k in names if k in options}
 
 # %% ../../nbs/cli/09_settings.ipynb #e7bfeb12

@@ -399,7 +399,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
             columns['group'][row] = group
         for row in bare:
             columns['image'][row] = columns['image_hash'][row] = None
-        write_table(final, columns, part_schema())
+        write_table(final, columns, part_schema('tabular' in columns))
     else:
         with atomic_path(final) as copy:
             shutil.copyfile(run.folder / f'{name}.parquet', copy)

@@ -459,6 +459,7 @@ def embed(
     dataset,  # products: a `ProductDataset`, a data frame, or a prepared folder
     text=None,  # a text encoder, see `make_encoders`; None: no text
     image=None,  # an image encoder, see `make_encoders`; None: no images
+    tabular='columns',  # what encodes further columns, where products have them; None: nothing
     out=None,  # folder that remembers the rows; None: as the text above says
     workers: int = None,  # processes; None: as `EncodePlan` says, so for the next five
     engine: str = 'local',  # or 'ray'
@@ -473,8 +474,8 @@ def embed(
     """Encode what is not encoded yet; views that no product has are left out. The same call again
     goes on, or has nothing to do. Raises `ProdclfError` for what the user can mend"""
     dataset = as_dataset(dataset)
-    specs = {v: s for v, s in dict(text=text, image=image).items() if s is not None}
-    specs = {v: s for v, s in specs.items() if dataset.has(v)}
+    specs = dict(text=text, image=image, tabular=tabular)
+    specs = {v: s for v, s in specs.items() if s is not None and dataset.has(v)}
     plan = EncodePlan(workers, engine, precision, device, address, block)
     _check_choices(specs, plan)
     home = _home(dataset, specs, out, precision)

@@ -84,11 +84,12 @@ def _describe(found: CatalogCheck, source, encoding: str):
 
     if source.roles is None:  # a published form, whose columns are known
         return
-    for role, names in source.roles._asdict().items():
+    more = tuple((source.keys or {}).values())
+    for role, names in (source.roles._asdict() | dict(columns=more)).items():
         names = names if isinstance(names, tuple) else (names,) if names else ()
         if names:
             found.columns.append((role, ' + '.join(map(str, names)), example(names[0])))
-    read = set(source.roles.used)
+    read = {*source.roles.used, *more}
     there = dict.fromkeys(name for r in records for name in r)
     found.unread = [(str(name), example(name)) for name in there if name not in read]
 

@@ -91,12 +91,13 @@ def evaluate_model(
     dataset = as_dataset(dataset)
     codes, groups = dataset.codes(predictor.classes), dataset.groups()
     rows = _measurable(predictor, dataset, codes, rows)
-    names = [*[n for n in ('linear_svm', 'text', 'image') if n in predictor.members], 'fused']
+    alone = 'linear_svm', 'text', 'image', 'tabular'
+    names = [*[n for n in alone if n in predictor.members], 'fused']
     scorers = _scorers(predictor, names, seed)
     shown = np.sort(rng(seed, 'report').choice(rows, min(sample, len(rows)), replace=False))
     predicted, confidence = {n: [] for n in names}, []
     kept = {n: [] for n in names}
-    columns = ['id'] if data is not None else ['id', 'text', 'image']
+    columns = ['id'] if data is not None else ['id', *dataset.views]
     bar = progress(None, len(rows), 'measuring', ' products')
     for some, products in dataset.batches(columns, batch, rows):
         x = data.inputs(some) if data is not None else products

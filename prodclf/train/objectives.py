@@ -260,7 +260,7 @@ class FinetuneObjective(Objective):
         learner = train_network(*about, cbs=watching(watch))
         if watch.stopped:
             return None
-        proba = learner.predict_proba(self.rows.dataset.take(self.judges, ['text', 'image']))
+        proba = learner.predict_proba(self.rows.dataset.take(self.judges, self.rows.dataset.views))
         return _figure_of(self.by, self.rows.codes[self.judges], proba.argmax(1))
 
 # %% ../../nbs/train/05_objectives.ipynb #1f838882
