@@ -16,8 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import pandas as pd
+import numpy as np, pandas as pd
 from PIL import Image
 from fastcore.basics import patch
 from ..core import ProdclfError, digest, durable_file, first_line, write_json
@@ -283,11 +282,8 @@ def read_manifest(
         manifest = json.loads((folder / 'manifest.json').read_text(encoding='utf-8'))
     except FileNotFoundError:
         begun = (folder / 'work').is_dir()
-        what = (
-            'this catalog is not finished'
-            if begun
-            else 'no prepared catalog, manifest.json is missing'
-        )
+        what = 'no prepared catalog, manifest.json is missing'
+        what = 'this catalog is not finished' if begun else what
         raise ProdclfError(
             f'{folder}: {what}. Remedy: prodclf prepare SOURCE --out {folder}'
             + ' again, it goes on where it stopped' * begun
@@ -325,10 +321,8 @@ class FolderProducts(ProductDataset):
     def check_sizes(self):
         "Raise where a file is missing or has another size than the manifest says"
         for p in self.parts:
-            for name, size in (
-                (f'{p.name}.parquet', p.bytes),
-                (f'images/{p.name}.tar', p.picture_bytes),
-            ):
+            sizes = {f'{p.name}.parquet': p.bytes, f'images/{p.name}.tar': p.picture_bytes}
+            for name, size in sizes.items():
                 file = self.folder / name
                 if size and (not file.exists() or file.stat().st_size != size):
                     what = 'not the size it was written with' if file.exists() else 'missing'
