@@ -2,6 +2,7 @@
 
 python .ci/house.py readme   write README.md from nbs/index.ipynb
 python .ci/house.py check    every rule; exit code 1 and one line for each breach
+python .ci/house.py budget   print how many tokens each part has, and how many it may have
 python .ci/house.py command  print the test command that README names
 """
 
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import tokenize
 from contextlib import chdir
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,6 +29,40 @@ largest_notebook = 300  # KB, outputs included
 most_names = 45  # in `prodclf.all`
 parts = 'core data sample evaluate encoders models train active serve bench cli'.split()
 no_torch = parts[:4]  # these parts are used where torch is not installed
+
+# Tokens that the modules of a part may have (names, operators, numbers and strings, as Python's
+# `tokenize` counts them). The modules listed as rooms were added when the house stood, and count
+# apart from it; all of `serve` is such.
+rooms = dict(
+    active='names semi_supervised stopping corrections',
+    bench='serve onnx frameworks gpu',
+    cli='export serve search audit',
+    encoders='onnx aligned tabular',
+    evaluate='label_errors',
+    models='augmentation lora watch resume contrastive two_towers',
+    train='tracking objectives search tensorflow tensorflow_network tensorflow_jobs '
+    'tensorflow_learner audit',
+)
+budgets = {
+    'core': 1_900,
+    'data': 48_600,
+    'sample': 16_000,
+    'evaluate': 14_800,
+    'encoders': 19_400,
+    'models': 32_100,
+    'train': 8_200,
+    'active': 33_100,
+    'bench': 10_900,
+    'cli': 11_400,
+    'serve': 24_700,
+    'evaluate, rooms': 5_500,
+    'encoders, rooms': 6_400,
+    'models, rooms': 9_500,
+    'train, rooms': 23_900,
+    'active, rooms': 5_300,
+    'bench, rooms': 9_000,
+    'cli, rooms': 4_700,
+}
 
 
 def notebooks(top=root) -> list:
@@ -376,6 +412,39 @@ def check_modules() -> list:
     return faults
 
 
+@lru_cache(None)
+def tokens(text: str) -> int:
+    "How many names, operators, numbers and strings a module has; an f-string is one, as in 3.11"
+    kinds = (tokenize.NAME, tokenize.OP, tokenize.NUMBER, tokenize.STRING)
+    start, end = (getattr(tokenize, f'FSTRING_{part}', None) for part in ('START', 'END'))
+    n = depth = 0
+    for t in tokenize.generate_tokens(io.StringIO(text).readline):
+        depth += (t.type == start) - (t.type == end)
+        n += not depth and (t.type in kinds or t.type == end)
+    return n
+
+
+def counts() -> dict:
+    "Tokens of each part, and of its rooms under a name of their own"
+    found = dict.fromkeys(budgets, 0)
+    for name, text in modules().items():
+        *_, part, leaf = ['', *Path(name).with_suffix('').parts[1:]]
+        part = f'{part}, rooms' if leaf in rooms.get(part, '').split() else part or 'core'
+        found[part] = found.get(part, 0) + tokens(text)
+    return found
+
+
+def check_budget() -> list:
+    "No part has more code than its budget"
+    over = {part: n for part, n in counts().items() if n > budgets.get(part, 0)}
+    return [
+        f'{part}: {n:,} tokens, {n - budgets.get(part, 0):,} over the budget of '
+        f'{budgets.get(part, 0):,}. Remedy: remove an idea, such as what stands twice, what nobody '
+        'uses, or what a library does'
+        for part, n in over.items()
+    ]
+
+
 def public_functions(text: str):
     "Public functions of a module, and public methods of its public classes"
     public = public_names(text)
@@ -416,7 +485,7 @@ def check_docments(least: float = 0.95) -> list:
 
 def check() -> int:
     faults = check_export_and_clean() + check_readme() + check_chapters() + check_sidebar()
-    faults += check_ruff() + check_modules() + check_docments()
+    faults += check_ruff() + check_modules() + check_budget() + check_docments()
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:
@@ -430,6 +499,9 @@ if __name__ == '__main__':
         (root / 'README.md').write_text(readme(), encoding='utf-8')
     elif word == 'check':
         sys.exit(check())
+    elif word == 'budget':
+        for part, n in counts().items():
+            print(f'{part:16} {n:7,} of {budgets.get(part, 0):7,}')
     elif word == 'command':
         print(test_command())
     else:

@@ -93,8 +93,8 @@ def folder(prodclf, shop, tmp_path_factory):
     (('embed', '{folder}', '--address', 'auto'), '--address', '--engine ray'),
     (('embed', '{folder}', '--image-encoder', 'none', '--image-size', 64), '--image-size', 'no image encoder'),
     (('embed', '{folder}', '--text-encoder', 'none', '--max-length', 9), '--max-length', 'no text encoder'),
-    (('prepare', '{shop}', '--out', '{out}', '--allow-private'), '--allow-private', '--fetch-pictures'),
-    (('prepare', '{shop}', '--out', '{out}', '--no-pictures', '--longest', 64), '--longest', '--no-pictures'),
+    (('prepare', '{shop}', '--out', '{out}', '--allow-private'), '--allow-private', '--fetch-images'),
+    (('prepare', '{shop}', '--out', '{out}', '--image', 'none', '--longest', 64), '--longest', '--image none'),
     (('fetch', 'abo', '--out', '{out}', '--categories', 'Beauty'), '--categories', 'abo'),
 ])
 def test_an_option_acts_or_is_refused(prodclf, shop, folder, tmp_path, words, option, why):

@@ -202,7 +202,7 @@ def test_web_addresses_leave_the_text(tmp_path):
         reading = read_catalog(table(tmp_path/str(i), cells))
         assert len(reading.products) == 6 and reading.products.image.isna().all()
         note, = (n for n in reading.notes if 'web addresses' in n)
-        assert 'prodclf prepare' in note and '--fetch-pictures' in note and '--image none' in note
+        assert 'prodclf prepare' in note and '--fetch-images' in note and '--image none' in note
         assert not any('web addresses' in n for n in read_catalog(tmp_path/str(i)/'products.csv', image='none').notes)   # the remedy, followed
 
 
@@ -325,7 +325,7 @@ def test_an_empty_column_image_hides_no_other(tmp_path):
 def test_addresses_alone_are_the_reason(tmp_path):
     file = table(tmp_path, [f'https://c.example/{i}.jpg' for i in range(6)])
     pd.read_csv(file).drop(columns='title').to_csv(file, index=False)
-    with pytest.raises(ProdclfError, match='6 image is a web address.*--fetch-pictures'): prepare(file, tmp_path/'out')
+    with pytest.raises(ProdclfError, match='6 image is a web address.*--fetch-images'): prepare(file, tmp_path/'out')
     put(tmp_path/'images', 'x.jpg')
     assert read_catalog(table(tmp_path, ['ftp://c.example/1.jpg'] * 6)).quarantine.reason.unique().tolist() == ['image out of reach']
 
@@ -382,3 +382,6 @@ def test_a_placeholder_is_no_group_and_no_evidence(tmp_path, categories):
     assert sum(p.pictures for p in found.parts) == (66 if categories == 1 else 6)
     assert any(n.startswith('60 products share a placeholder image') for n in found.manifest['notes']) == (categories == 3)
     for row in kept.index[kept.image.notna()]: assert found.open_image(row).size == (64, 64)
+    memory = read_catalog(rows, images=tmp_path/'images')                        # the same of a data frame in memory
+    assert memory.products.image.notna().tolist() == kept.image.notna().tolist()
+    assert any(n.startswith('60 products share a placeholder image') for n in memory.notes) == (categories == 3)

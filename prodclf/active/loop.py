@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, digest, plain, progress, write_json
-from ..data.dataset import ProductDataset, name_hashes, uniform
+from ..data.dataset import ProductDataset, as_dataset, name_hashes, uniform
 from ..data.splits import split_rows
 from ..encoders.embeddings import embed
 from ..evaluate.metrics import accuracy, macro_f1
@@ -559,7 +559,7 @@ def compare_strategies(
 ) -> Curve:
     """The loop for several strategies and seeds; raises when the folder holds runs with other
     settings, or the products have fewer than two categories"""
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+    dataset = as_dataset(dataset)
     if embeddings is None:
         embeddings = embed(dataset, text='lsa', image='descriptors')
     query, stop, tell = query or QueryConfig(), stop or StopConfig(), tell or (lambda line: None)

@@ -16,7 +16,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 from ..core import ProdclfError, atomic_path, digest
-from ..data.dataset import ProductDataset
+from ..data.dataset import as_dataset
 from ..data.text import clean_text
 from ..data.tables import Rejected, read_rows, remedy, source_name, table_names
 from ..data.images import load_image
@@ -30,8 +30,7 @@ class Replay:
         self,
         products,  # a product table or a `ProductDataset`, with labels
     ):
-        if not isinstance(products, ProductDataset):
-            products = ProductDataset(products)
+        products = as_dataset(products)
         self.ids = products.column('id').to_pandas().astype('str').array
         labels = products.column('label').combine_chunks().dictionary_encode()
         self.names = np.array([*labels.dictionary.to_pylist(), None], object)

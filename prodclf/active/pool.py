@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, rng
-from ..data.dataset import ProductDataset, check_rows, name_hashes
+from ..data.dataset import as_dataset, check_rows, name_hashes
 from .journal import Entry, Journal, entry_line
 
 # %% ../../nbs/active/05_pool.ipynb #f8844cd4
@@ -54,8 +54,7 @@ class Pool:
         products,  # a product table or a `ProductDataset`
         journal: Journal,  # of the answers
     ):
-        if not isinstance(products, ProductDataset):
-            products = ProductDataset(products)
+        products = as_dataset(products)
         if not len(products):
             raise ProdclfError('a pool without products. Remedy: a catalog with at least one row')
         self.dataset, self.journal = products, journal

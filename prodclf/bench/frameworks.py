@@ -11,9 +11,9 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from .frame import _peak_kilobytes, _run_watched, machine
+from .frame import _peak_kilobytes, _run_watched, check_size, write_bench
 from ..core import Clock, ProdclfError, progress, write_json
-from ..evaluate.metrics import accuracy, macro_f1, t_interval
+from ..evaluate.metrics import accuracy_and_f1, t_interval
 
 # %% ../../nbs/bench/09_frameworks.ipynb #eeab43c7
 def frameworks_task(
@@ -203,7 +203,7 @@ def _measure_one(name: str, python, limit: float, **task) -> dict:
         found = json.loads(out.read_text())
     y, logits = np.array(found.pop('y')), np.array(found.pop('logits'))
     predicted = logits.argmax(1)
-    scores = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
+    scores = accuracy_and_f1(y, predicted)
     return dict(name=name, **scores) | found
 
 # %% ../../nbs/bench/09_frameworks.ipynb #499781c5
@@ -260,8 +260,7 @@ def bench_frameworks(
 ) -> pd.DataFrame:  # a row for each contestant
     "Run scikit-learn, PyTorch and TensorFlow on one task; what cannot run says why in its row"
     sizes = dict(small=dict(n=300, epochs=2, seeds=1), full=dict(n=1000, epochs=None, seeds=3))
-    if size not in sizes:
-        raise ProdclfError(f"no size is called {size!r}. Remedy: 'small' or 'full'")
+    check_size(size)
     if unknown := sorted(set(only or ()) - set(_contestants)):
         raise ProdclfError(
             f'{unknown[0]!r} is none of {", ".join(_contestants)}. Remedy: one of them'
@@ -277,12 +276,8 @@ def bench_frameworks(
     _check_same_start(runs)
     table = _frameworks_table(runs, names)
     if out is not None:
-        about = dict(command='bench', name='frameworks', size=size, task=task, machine=machine())
-        rows = table.to_dict('records')
-        write_json(
-            Path(out) / 'metrics.json', dict(about, seconds=clock.total, results=rows, runs=runs)
-        )
-        (Path(out) / 'table.md').write_text(_as_markdown(frameworks_shown(table)), encoding='utf-8')
+        rows, about = table.to_dict('records'), dict(task=task, seconds=clock.total, runs=runs)
+        write_bench(out, 'frameworks', size, rows, frameworks_shown(table), **about)
     return table
 
 # %% ../../nbs/bench/09_frameworks.ipynb #76871453
@@ -359,8 +354,3 @@ def frameworks_shown(
             )
         rows.append(row | {'lines': r.lines, 'note': r.failed})
     return pd.DataFrame(rows)
-
-
-def _as_markdown(table: pd.DataFrame) -> str:
-    lines = [table.columns, ['---'] * len(table.columns), *table.to_numpy()]
-    return '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in lines) + '\n'

@@ -14,15 +14,14 @@ import pandas as pd, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
-from .frame import machine
+from .frame import check_size, write_bench
 from .load import write_products
 from .throughput import matmul_ceiling, training_parts
-from ..core import ProdclfError, write_json
+from ..core import ProdclfError
 from ..data.dataset import ProductDataset
 from ..encoders.image import freeze_batchnorm
 from ..models.dataloaders import ProductBatch, product_dataloaders
-from ..models.learner import _recompute
-from ..models.losses_and_callbacks import precisions
+from ..models.losses_and_callbacks import _recompute, precisions
 
 # %% ../../nbs/bench/10_gpu.ipynb #a2a44ee9
 sizes = dict(
@@ -247,8 +246,7 @@ def gpu_report(
 ) -> pd.DataFrame:  # a row for each measurement
     """Measure what a device does with the real networks. Raises `ProdclfError` for an unknown size,
     and for the full one without a GPU"""
-    if size not in sizes:
-        raise ProdclfError(f"no size is called {size!r}. Remedy: 'small' or 'full'")
+    check_size(size)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     if size == 'full' and device.type == 'cpu':
         raise ProdclfError('the full size wants a GPU. Remedy: --size small')
@@ -265,7 +263,10 @@ def gpu_report(
     name = torch.cuda.get_device_name(device) if gpu else 'cpu'
     about = dict(device=name, torch=torch.__version__, day=time.strftime('%Y-%m-%d'))
     if out is not None:
-        _write_report(Path(out), size, rows, about, time.perf_counter() - start)
+        table = pd.DataFrame(rows).map(lambda v: '' if pd.isna(v) else _shown(v))
+        about |= dict(seconds=time.perf_counter() - start)
+        title = f"{about['device']}, torch {about['torch']}, {about['day']}"
+        write_bench(out, 'gpu', size, rows, table, title, **about)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/bench/10_gpu.ipynb #c5113373
@@ -274,17 +275,3 @@ def _shown(value) -> str:
     if isinstance(value, str):
         return value
     return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
-
-
-def _write_report(out: Path, size: str, rows: list, about: dict, seconds: float):
-    "Leave `metrics.json` and the table in Markdown"
-    from prodclf import __version__
-
-    found = dict(command='bench', name='gpu', size=size, version=__version__, machine=machine())
-    write_json(out / 'metrics.json', found | about | dict(seconds=seconds, results=rows))
-    table = pd.DataFrame(rows)
-    cells = [[_shown(v) if v == v and v is not None else '' for v in r] for r in table.to_numpy()]
-    lines = [list(table.columns), ['---'] * len(table.columns), *cells]
-    text = '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
-    title = f"{about['device']}, torch {about['torch']}, {about['day']}"
-    (out / 'table.md').write_text(f'{title}\n\n{text}\n', encoding='utf-8')

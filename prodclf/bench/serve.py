@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['litserve_program', 'http_requests', 'Load', 'closed_loop', 'load_figures', 'plain_handler', 'ServerProcess',
-           'server_megabytes', 'measure_server', 'bare_engine', 'serve_variants', 'run_serve_bench', 'shown_serve']
+           'measure_server', 'bare_engine', 'serve_variants', 'run_serve_bench', 'shown_serve']
 
 # %% ../../nbs/bench/07_serve.ipynb #3533789a
 import asyncio, base64, json, os, re, socket, subprocess, sys, tempfile, time
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from .frame import _family, machine, source_of
-from ..core import ProdclfError, progress, write_json
+from .frame import check_size, family_megabytes, source_of, write_bench
+from ..core import ProdclfError, progress
 
 # %% ../../nbs/bench/07_serve.ipynb #d4143ea4
 def http_requests(
@@ -231,20 +231,6 @@ def _ready(server: ServerProcess, request: bytes, patience: float = 90.0):
         time.sleep(0.1)
     raise ProdclfError('a server does not answer. Remedy: run it alone to see why')
 
-
-def server_megabytes(
-    server: ServerProcess,  # that runs
-) -> float:
-    "Memory of a server's processes, pages that they share counted once"
-    kilobytes = 0
-    for p in _family(server.process.pid):
-        try:
-            rollup = Path(f'/proc/{p}/smaps_rollup').read_text()
-            kilobytes += int(re.search(r'^Pss:\s+(\d+)', rollup, re.M)[1])
-        except (OSError, TypeError):
-            pass
-    return kilobytes * 1024 / 1e6
-
 # %% ../../nbs/bench/07_serve.ipynb #ad2c052c
 def measure_server(
     name: str,  # for the table
@@ -265,7 +251,8 @@ def measure_server(
         plan = [('json', n) for n in clients] + [('multipart', 32)] * forms
         for form, n in plan:
             load = closed_loop(server.place, http_requests(products, form), n, seconds)
-            about = dict(server=name, form=form, clients=n, megabytes=server_megabytes(server))
+            about = dict(server=name, form=form, clients=n)
+            about |= dict(megabytes=family_megabytes(server.process.pid))
             rows.append(about | load_figures(load))
     return rows
 
@@ -326,8 +313,7 @@ def run_serve_bench(
     clients: tuple = (1, 8, 32, 64),  # at the same time
 ) -> pd.DataFrame:  # a row for each server, kind of request and number of clients
     "Measure all servers; raises `ProdclfError` for an unknown size"
-    if size not in ('small', 'full'):
-        raise ProdclfError(f"no size is called {size!r}. Remedy: 'small' or 'full'")
+    check_size(size)
     rows, seconds = [], dict(small=3.0, full=60.0)[size]
     with tempfile.TemporaryDirectory(prefix='prodclf-bench-') as place:
         folders, products = serve_variants(Path(place), model)
@@ -346,7 +332,8 @@ def run_serve_bench(
         if row['server'] in bare and row['clients'] == 1:
             row['overhead_ms'] = row['p50_ms'] - bare[row['server']]
     if out is not None:
-        _write_serve_bench(Path(out), size, rows, bare)
+        table = shown_serve(pd.DataFrame(rows))
+        write_bench(out, 'serve', size, rows, table, bare_engine_ms=bare)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/bench/07_serve.ipynb #2eeff740
@@ -370,14 +357,3 @@ def shown_serve(
         if name in table
     }
     return table[['server', 'form', 'clients']].assign(**cells)
-
-
-def _write_serve_bench(out: Path, size: str, rows: list, bare: dict):
-    from prodclf import __version__
-
-    about = dict(command='bench', name='serve', size=size, version=__version__, machine=machine())
-    write_json(out / 'metrics.json', dict(about, bare_engine_ms=bare, results=rows))
-    table = shown_serve(pd.DataFrame(rows))
-    lines = [table.columns, ['---'] * len(table.columns), *table.to_numpy()]
-    text = '\n'.join('| ' + ' | '.join(map(str, line)) + ' |' for line in lines)
-    (out / 'table.md').write_text(text + '\n', encoding='utf-8')

@@ -12,18 +12,14 @@ from typing import Annotated, Optional
 from .label import embedded
 from prodclf.cli.options import (
     Data,
-    EmbeddingsFolder,
-    ImageEncoder,
-    ImageSize,
-    ImageWeights,
-    MaxLength,
     MinPerClass,
     Out,
     Seed,
     TestSize,
-    TextEncoder,
     account,
+    answer_options,
     app,
+    encoder_options,
     given,
     one_of,
     open_data,
@@ -38,21 +34,6 @@ from prodclf.cli.options import (
 )
 
 # %% ../../nbs/cli/08_audit.ipynb #7d9ec325
-_encoders = dict(
-    embeddings=(EmbeddingsFolder, None),
-    text_encoder=(TextEncoder, None),
-    image_encoder=(ImageEncoder, None),
-    image_weights=(ImageWeights, None),
-    max_length=(MaxLength, None),
-    image_size=(ImageSize, None),
-)
-_sheet = 'a sheet (CSV) or a Label Studio export (JSON) that came back'
-_answers = dict(
-    file=(Optional[Path], None, _sheet, dict(name='--answers', exists=True, dir_okay=False)),
-    by=(str, '', 'who answered, where the file does not say'),
-    allow_new=(bool, False, 'take in categories that are not known yet'),
-    encoding=(Optional[str], None, 'of the answers', dict(name='--answers-encoding')),
-)
 _Batch = Annotated[int, option('--batch', 'products on the sheet; 0: write none', min=0)]
 
 # %% ../../nbs/cli/08_audit.ipynb #6dc5d39e
@@ -76,8 +57,8 @@ def _write_findings(found, work, out: Path, name: str, batch: int):
 # %% ../../nbs/cli/08_audit.ipynb #5b54ec08
 @app.command()
 @takes_columns
-@takes('encoders', **_encoders)
-@takes('answers', **_answers)
+@takes('encoders', **encoder_options)
+@takes('answers', **answer_options)
 def audit(
     data: Data,
     out: Out,
@@ -164,7 +145,7 @@ def _products(data: Path, columns: dict):
 # %% ../../nbs/cli/08_audit.ipynb #635bf7e5
 @app.command()
 @takes_columns
-@takes('encoders', **_encoders)
+@takes('encoders', **encoder_options)
 @takes('how', **_how)
 def align(
     data: Data,

@@ -15,9 +15,6 @@ from prodclf.cli.options import (
     Data,
     Engine,
     ImageEncoder,
-    ImageSize,
-    ImageWeights,
-    MaxLength,
     MinPerClass,
     Out,
     PairedEncoder,
@@ -28,6 +25,7 @@ from prodclf.cli.options import (
     app,
     both_views,
     default_of,
+    encoding_options,
     given,
     one_of,
     open_data,
@@ -64,14 +62,13 @@ _parts = dict(
     ),
     part_rows=(Optional[int], None, 'rows in a part', dict(default=f'{_config}.part_rows', min=1)),
 )
-_Pictures = Annotated[bool, option('--pictures/--no-pictures', 'text only')]
-_FetchPictures = Annotated[
-    bool, option('--fetch-pictures', 'fetch images that are web addresses, politely')
+_FetchImages = Annotated[
+    bool, option('--fetch-images', 'fetch images that are web addresses, politely')
 ]
 _AllowPrivate = Annotated[
-    bool, option('--allow-private', 'with --fetch-pictures: also from your own network')
+    bool, option('--allow-private', 'with --fetch-images: also from your own network')
 ]
-_Unlabelled = Annotated[bool, option('--unlabelled', 'keep products without a category')]
+_Unlabeled = Annotated[bool, option('--unlabeled', 'keep products without a category')]
 
 # %% ../../nbs/cli/03_data.ipynb #080fbf34
 _where = dict(engine=(Engine, 'local'), address=(Address, None))
@@ -112,27 +109,26 @@ def prepare(
     rows: dict,
     parts: dict,
     where: dict,
-    pictures: _Pictures = True,
-    fetch_pictures: _FetchPictures = False,
+    fetch_images: _FetchImages = False,
     allow_private: _AllowPrivate = False,
-    unlabelled: _Unlabelled = False,
+    unlabeled: _Unlabeled = False,
 ):
     "Any source into a prepared folder: clean text, small images, groups of duplicates; resumable"
     refuse(where['address'] and where['engine'] != 'ray', '--address', 'is for --engine ray')
-    refuse(allow_private and not fetch_pictures, '--allow-private', 'is for --fetch-pictures')
-    idle = columns | parts | dict(fetch_pictures=fetch_pictures)
-    for name in ('longest', 'fetch_pictures', 'image', 'images', 'bad_image'):
-        refuse(idle.get(name) and not pictures, option_name(name), 'is for images, --no-pictures')
+    refuse(allow_private and not fetch_images, '--allow-private', 'is for --fetch-images')
+    text_only = columns.get('image') == 'none'
+    idle = columns | parts | dict(fetch_images=fetch_images)
+    for name in ('longest', 'fetch_images', 'images', 'bad_image'):
+        refuse(idle.get(name) and text_only, option_name(name), 'is for images, not --image none')
     quiet_libraries()
     from prodclf.core import Clock
     from prodclf.data.prepare import PrepareConfig, prepare as run
 
     clock, before = Clock(), (out / 'manifest.json').is_file()
     bad_image = columns.pop('bad_image', None)
-    config = PrepareConfig(fetch=fetch_pictures, **given(bad_image=bad_image, **parts))
-    columns |= {} if pictures else dict(image='none')
+    config = PrepareConfig(fetch=fetch_images, **given(bad_image=bad_image, **parts))
     rows['runner'] = _runner(workers=rows['workers'], **where)
-    options = dict(download=dict(allow_private=allow_private), need_label=not unlabelled)
+    options = dict(download=dict(allow_private=allow_private), need_label=not unlabeled)
     with clock('preparing'):
         dataset = run(source_path, out, config, **options, **given(**rows), **columns)
     about = {} if before else dict(engine=where['engine'], workers=rows['workers'])
@@ -176,12 +172,7 @@ _run = dict(
     seed=(Seed, 0),
 )
 _dim = dict(default='encoders.descriptors.lsa_dim', min=2)
-_encoding = dict(
-    max_length=(MaxLength, None),
-    dim=(Optional[int], None, "components of 'lsa'", _dim),
-    image_weights=(ImageWeights, None),
-    image_size=(ImageSize, None),
-)
+_encoding = encoding_options | dict(dim=(Optional[int], None, "components of 'lsa'", _dim))
 
 # %% ../../nbs/cli/03_data.ipynb #6079f7c8
 @app.command()
@@ -224,13 +215,13 @@ def embed(data: Data, columns: dict, options: dict, how: dict, asked: dict, out:
 _Classes = Annotated[
     Optional[int], option('--classes', 'categories', 'bench.costs.plan.classes', min=2)
 ]
-_Pictures = Annotated[
-    Optional[int], option('--pictures', 'products with an image; default: all', min=0)
+_WithImage = Annotated[
+    Optional[int], option('--with-image', 'products with an image; default: all', min=0)
 ]
-_PictureSize = Annotated[
+_PhotoSize = Annotated[
     Optional[int],
     option(
-        '--picture-size',
+        '--photo-size',
         'pixels of the longer side of the photos as they are now',
         'bench.costs.measure_rates.side',
         min=64,
@@ -248,8 +239,8 @@ _Measure = Annotated[
 def plan(
     rows: Annotated[int, option('--rows', 'products', min=1)],
     classes: _Classes = None,
-    pictures: _Pictures = None,
-    picture_size: _PictureSize = None,
+    with_image: _WithImage = None,
+    photo_size: _PhotoSize = None,
     text_encoder: TextEncoder = None,
     image_encoder: ImageEncoder = None,
     workers: Workers = None,
@@ -262,10 +253,10 @@ def plan(
     from prodclf.bench.costs import plan as run, spelled
     from prodclf.core import Clock
 
-    clock, images = Clock(), rows if pictures is None else pictures
+    clock, images = Clock(), rows if with_image is None else with_image
     classes = classes or default_of('bench.costs.plan.classes')
     say('timing the stages on this machine, unless that was done before')
-    asked = dict(classes=classes, workers=workers, rounds=rounds, side=picture_size)
+    asked = dict(classes=classes, workers=workers, rounds=rounds, side=photo_size)
     table = run(
         rows, images, **given(**asked, text=text_encoder, image=image_encoder, again=measure)
     )

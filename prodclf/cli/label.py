@@ -12,18 +12,14 @@ from typing import Annotated, Optional
 import typer
 from prodclf.cli.options import (
     Data,
-    EmbeddingsFolder,
-    ImageEncoder,
-    ImageSize,
-    ImageWeights,
-    MaxLength,
     MinPerClass,
     Out,
     TestSize,
-    TextEncoder,
     Track,
     account,
+    answer_options,
     app,
+    encoder_options,
     given,
     one_of,
     open_data,
@@ -94,14 +90,6 @@ _choice = dict(
     graph=(bool, False, _graph),
     photos=(bool, False, _photos),
 )
-_encoders = dict(
-    embeddings=(EmbeddingsFolder, None),
-    text_encoder=(TextEncoder, None),
-    image_encoder=(ImageEncoder, None),
-    image_weights=(ImageWeights, None),
-    max_length=(MaxLength, None),
-    image_size=(ImageSize, None),
-)
 
 # %% ../../nbs/cli/04_label.ipynb #02d3708d
 _audit = 'random products that are answered first and do not teach: they say how right all are'
@@ -164,7 +152,7 @@ def _replayed(dataset, vectors, out, picks, query, stop, loop, names):
 # %% ../../nbs/cli/04_label.ipynb #3922feb9
 @app.command('active')
 @takes_columns
-@takes('encoders', **_encoders)
+@takes('encoders', **encoder_options)
 @takes('stop', **_stop)
 @takes('loop', **_rounds)
 @takes('query', **_choice, **_sizes)
@@ -202,22 +190,6 @@ def _active(
     say(f'images and numbers: {out}')
 
 # %% ../../nbs/cli/04_label.ipynb #9c03655d
-_answers = dict(
-    file=(
-        Optional[Path],
-        None,
-        'a sheet (CSV) or a Label Studio export (JSON) that came back',
-        dict(name='--answers', exists=True, dir_okay=False),
-    ),
-    by=(str, '', 'who answered, where the file does not say'),
-    allow_new=(bool, False, 'take in categories that are not known yet'),
-    encoding=(
-        Optional[str],
-        None,
-        'of the answers and of the list of categories; default: found out',
-        dict(name='--answers-encoding'),
-    ),
-)
 _next = dict(
     n=(int, 100, 'products on the next sheet; 0: write none', dict(min=0)),
     audit=(Optional[int], None, _audit, dict(min=10)),
@@ -240,11 +212,11 @@ _pool = 'folder of the pool: journal, sheets, labels so far'
 
 @app.command('label')
 @takes_columns
-@takes('encoders', **_encoders)
+@takes('encoders', **encoder_options)
 @takes('query', **_choice)
 @takes('sheet', **_next)
 @takes('pool', **_about)
-@takes('answers', **_answers)
+@takes('answers', **answer_options)
 def _label(
     data: Data,
     out: Annotated[Path, option('--out', _pool, file_okay=False)],
@@ -310,6 +282,29 @@ def _to_label(data: Path, columns: dict):
     beside = (data if data.is_dir() else data.parent) / 'images'
     return ProductDataset(reading.products), columns.get('images') or beside
 
+# %% ../../nbs/cli/04_label.ipynb #4d499983
+def _measured(name, out, size, peer_python):
+    "Measure; the table as a person reads it"
+    from importlib import import_module
+
+    if name == 'serve':
+        from prodclf.bench.serve import run_serve_bench, shown_serve
+
+        return shown_serve(run_serve_bench(out, size, peer_python))
+    if name == 'gpu':
+        from prodclf.bench.gpu import gpu_report
+
+        return gpu_report(size, out=out, say=say)
+    if name == 'frameworks':
+        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
+
+        return frameworks_shown(bench_frameworks(out, size, peer_python))
+    from prodclf.bench.frame import run_bench, shown
+
+    for chapter in ('query', 'prepare', 'load', 'onnx'):
+        import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
+    return shown(run_bench(name, out, size, peer_python).to_dict('records'))
+
 # %% ../../nbs/cli/04_label.ipynb #d5c9ea75
 _benches = 'query, prepare, load, onnx, serve, frameworks or gpu'
 
@@ -335,41 +330,8 @@ def _bench(
     ] = None,
 ):
     "Measure prodclf beside other libraries, as ratios, or what a GPU does with the networks"
+    refuse(name == 'gpu' and peer_python, '--peer-python', 'is for other libraries')
     quiet_libraries()
-    if name == 'serve':
-        return _bench_serve(out, size, peer_python)
-    if name == 'gpu':
-        return _bench_gpu(out, size, peer_python)
-    from importlib import import_module
-    from prodclf.bench.frame import run_bench, shown
-
-    if name == 'frameworks':
-        from prodclf.bench.frameworks import bench_frameworks, frameworks_shown
-
-        print(frameworks_shown(bench_frameworks(out, size, peer_python)).to_string(index=False))
-        say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
-        return
-    for chapter in ('query', 'prepare', 'load', 'onnx'):
-        import_module(f'prodclf.bench.{chapter}')  # it registers what it measures
-    table = run_bench(name, out, size, peer_python)
-    print(shown(table.to_dict('records')).to_string(index=False))
-    say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
-
-# %% ../../nbs/cli/04_label.ipynb #7bd3d64e
-def _bench_serve(out: Path, size: str, peer_python: Path):
-    "The service under load"
-    from prodclf.bench.serve import run_serve_bench, shown_serve
-
-    table = run_serve_bench(out, size, peer_python and str(peer_python))
-    print(shown_serve(table).to_string(index=False))
-    say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')
-
-# %% ../../nbs/cli/04_label.ipynb #7c2af740
-def _bench_gpu(out: Path, size: str, peer_python):
-    "Measure what this GPU does with the real networks, or any machine with tiny ones"
-    refuse(peer_python, '--peer-python', 'is for query, prepare and load')
-    from prodclf.bench.gpu import gpu_report
-
-    table = gpu_report(size, out=out, say=say)
+    table = _measured(name, out, size, peer_python and str(peer_python))
     print(table.to_string(index=False, na_rep='', float_format='{:.4g}'.format))
     say(f'numbers: {out / "metrics.json"}, {out / "table.md"}')

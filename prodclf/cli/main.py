@@ -102,6 +102,8 @@ def _after_training(out, model, command, training, clock, extra=()):
         curves=training.curves,
         train_sizes=sizes,
     )
+    for line in predictor.notes.get('columns', ()):
+        say(f'columns: {line}')
     say(f'{training.choice}\nmodel: {model}')
 
 # %% ../../nbs/cli/10_main.ipynb #45c51fc2
@@ -258,7 +260,7 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
     with clock('loading'):
         predictor = load_model(model)
     with clock('reading'):
-        columns = _as_trained(predictor, data, *category_options) | columns
+        columns = _as_trained(predictor, data, columns, *category_options)
         if columns.get('merge_categories'):
             columns['merge_categories'] = list(predictor.classes)  # under the names that it knows
         dataset = open_data(data, columns)
@@ -276,13 +278,24 @@ def evaluate(model: Model, data: Data, out: Out, columns: dict, seed: Seed = 0):
         axes.figure.savefig(out / f'{name}.png', dpi=120, bbox_inches='tight')
 
 # %% ../../nbs/cli/10_main.ipynb #286503d7
-def _as_trained(predictor, data, *more) -> dict:
-    "How the training table was read; nothing where DATA has its columns already"
+def _as_trained(predictor, data, given: dict, *more) -> dict:
+    """How the training table was read, and what was asked for now; of further columns those that
+    are there"""
     from prodclf.data.dataset import is_prepared
+    from prodclf.data.tables import table_names
+    from prodclf.encoders.tabular import present_columns
 
     if is_prepared(data) or str(data) == 'embedded':
-        return {}
-    return {k: v for k, v in predictor.columns.items() if k in ('title', 'text', 'image', *more)}
+        return given
+    roles = 'title', 'text', 'image', *more
+    found = {k: v for k, v in predictor.columns.items() if k in roles} | given
+    asked = predictor.columns.get('columns')
+    if asked and 'columns' not in given:
+        names = table_names(data, found.get('encoding', 'utf-8'))
+        found['columns'], absent = present_columns(asked, names, data)
+        if absent:
+            say(f'  note: {", ".join(absent)}: no such column in {data}, taken as empty')
+    return found
 
 
 def _note_spellings(known: list, found: list):
@@ -367,7 +380,7 @@ def predict(
         data = open_data(data, columns).source
         columns = dict(images=os.path.commonpath([*data.image.dropna()]))
     else:
-        columns = _as_trained(predictor, data) | dict.fromkeys(_of_no_use, 'none') | columns
+        columns = dict.fromkeys(_of_no_use, 'none') | _as_trained(predictor, data, columns)
     readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
     rows, found, notes = _write_predictions(readings, ask, out, refused)

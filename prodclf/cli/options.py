@@ -193,6 +193,25 @@ def takes(
 
     return change
 
+# %% ../../nbs/cli/01_options.ipynb #39ef426d
+encoding_options = dict(
+    image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
+)
+encoder_options = dict(
+    embeddings=(EmbeddingsFolder, None),
+    text_encoder=(TextEncoder, None),
+    image_encoder=(ImageEncoder, None),
+    **encoding_options,
+)
+_sheet = 'a sheet (CSV) or a Label Studio export (JSON) that came back'
+_encoding = 'of the answers, and of a list of categories; default: found out'
+answer_options = dict(
+    file=(Optional[Path], None, _sheet, dict(name='--answers', exists=True, dir_okay=False)),
+    by=(str, '', 'who answered, where the file does not say'),
+    allow_new=(bool, False, 'take in categories that are not known yet'),
+    encoding=(Optional[str], None, _encoding, dict(name='--answers-encoding')),
+)
+
 # %% ../../nbs/cli/01_options.ipynb #27e6bd79
 def both_views(
     encoder: str,  # of a paired model, or None
@@ -216,6 +235,7 @@ _columns = dict(
     group=('column that joins variants of a product; a split keeps them together',),
     path=("column with category paths such as 'Home > Kitchen > Mugs'",),
     id=("column that names a product; default: id, sku …; 'none': what it holds names it",),
+    columns=('further columns to read, with commas between, such as brand,price:number',),
     split=("column with the words train, valid, test; default: split; 'none': no notice of it",),
     depth=('steps of a category path that are kept; default: all', dict(min=1)),
     separator=('between several categories in a cell, of which the first is taken',),
@@ -366,17 +386,6 @@ def tracker_names(
     return check_trackers(names)
 
 # %% ../../nbs/cli/01_options.ipynb #fa9b8ebb
-def _peak_megabytes() -> dict:
-    try:
-        import resource
-    except ImportError:
-        return {}
-    unit = 1e6 if sys.platform == 'darwin' else 1e6 / 1024
-    who = dict(process=resource.RUSAGE_SELF, worker=resource.RUSAGE_CHILDREN)
-    peaks = {name: round(resource.getrusage(w).ru_maxrss / unit) for name, w in who.items()}
-    return {name: n for name, n in peaks.items() if n}
-
-
 def write_metrics(
     out: Path,  # folder
     command: str,  # the verb
@@ -384,15 +393,16 @@ def write_metrics(
     **values,  # seed, rows, classes, results and what else the command knows
 ):
     "Write `metrics.json` into `out`"
-    from prodclf.core import write_json
+    from prodclf.core import peak_megabytes, write_json
 
+    peaks = dict(process=peak_megabytes(), worker=peak_megabytes(children=True))
     found = dict(
         command=command,
         version=prodclf.__version__,
         **values,
         seconds=round(clock.total, 2),
         steps={k: round(v, 2) for k, v in clock.steps.items()},
-        peak_megabytes=_peak_megabytes(),
+        peak_megabytes={name: n for name, n in peaks.items() if n},
     )
     if _is_first():
         write_json(out / 'metrics.json', found)

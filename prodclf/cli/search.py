@@ -15,9 +15,6 @@ from prodclf.cli.options import (
     Data,
     EmbeddingsFolder,
     ImageEncoder,
-    ImageSize,
-    ImageWeights,
-    MaxLength,
     MinPerClass,
     Out,
     Seed,
@@ -26,6 +23,7 @@ from prodclf.cli.options import (
     Track,
     account,
     app,
+    encoding_options,
     given,
     one_of,
     open_data,
@@ -70,9 +68,6 @@ _training = dict(
     batch_size=(Optional[int], None, 'of networks', dict(min=2)),
     seed=(Seed, 0),
 )
-_encoding = dict(
-    image_weights=(ImageWeights, None), max_length=(MaxLength, None), image_size=(ImageSize, None)
-)
 _ListSpaces = Annotated[
     bool, option('--list-spaces', 'print the spaces', callback=_list_spaces, is_eager=True)
 ]
@@ -98,7 +93,7 @@ def _encoders(data: Path, space: str, text, image, embeddings) -> dict:
 # %% ../../nbs/cli/07_search.ipynb #893f3e2e
 @app.command('search')
 @takes_columns
-@takes('encoding', **_encoding)
+@takes('encoding', **encoding_options)
 @takes('options', **_training)
 @takes('how', **_search)
 def _command(

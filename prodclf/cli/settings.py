@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
-from .options import ImageSize, ImageWeights, MaxLength, MinPerClass, Seed, TestSize
-from .options import Track, both_views, category_options, default_of, given, one_of
-from .options import option, option_name, refuse, say
+from .options import MinPerClass, Seed, TestSize, Track, both_views
+from .options import category_options, default_of, encoding_options, given
+from .options import one_of, option, option_name, refuse, say
 
 # %% ../../nbs/cli/09_settings.ipynb #d2bdf3eb
 def _encoders_of(data, dataset, folder, text, image):
@@ -74,9 +74,7 @@ _training = dict(
 _precisions = 'fp32', 'bf16', 'int8'
 _precision = 'in which frozen encoders run: fp32, bf16, or int8 by onnxruntime; default: fp32'
 _encoding = dict(
-    image_weights=(ImageWeights, None),
-    max_length=(MaxLength, None),
-    image_size=(ImageSize, None),
+    **encoding_options,
     precision=(Optional[str], None, _precision, dict(callback=one_of(*_precisions))),
 )
 
@@ -84,7 +82,8 @@ _encoding = dict(
 def _read_as(dataset) -> dict:
     "How the table of a prepared dataset was read, for those that will be predicted"
     options = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
-    names = ('title', 'text', 'image', 'group', 'path', 'id', 'split', *category_options)
+    names = ('title', 'text', 'image', 'columns', 'group', 'path', 'id', 'split')
+    names += category_options
     return {k: options[k] for k in names if k in options}
 
 # %% ../../nbs/cli/09_settings.ipynb #e7bfeb12

@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from ..core import ProdclfError, need
+from ..core import ProdclfError, first_line, need
 from prodclf.data.text import (
     Dialect,
     Rejected,
@@ -445,8 +445,8 @@ def _arrow_table(file, schema, batches) -> Table:
                 ]
                 number += batch.num_rows
         except (ValueError, OverflowError, OSError, KeyError) as e:  # a page, a value, a name twice
-            lines = str(e).splitlines() or [type(e).__name__]
-            yield number + 1, Rejected('file torn', f'damaged after row {number:,} ({lines[0]})')
+            why = f'damaged after row {number:,} ({first_line(e)})'
+            yield number + 1, Rejected('file torn', why)
 
     notes = [f'{name}: {c!r} holds numbers; their names are in its schema' for c in classes]
     return Table(list(schema.names), rows, 'Parquet or Arrow', tuple(notes))
@@ -454,8 +454,7 @@ def _arrow_table(file, schema, batches) -> Table:
 # %% ../../nbs/data/02_formats.ipynb #6dc1ebf3
 def _not_arrow(file, kind: str, e: Exception) -> ProdclfError:
     empty = Path(file).is_file() and not Path(file).stat().st_size
-    lines = str(e).splitlines() or [type(e).__name__]
-    what = 'the file is empty' if empty else f'not {kind} file, or damaged ({lines[0]})'
+    what = 'the file is empty' if empty else f'not {kind} file, or damaged ({first_line(e)})'
     return ProdclfError(f'{Path(file).name}: {what}. Remedy: export it again')
 
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from ..core import ProdclfError, atomic_path, need
+from ..core import ProdclfError, durable_file, need
 from .text import cell_text, clean_id, column_key
 
 # %% ../../nbs/data/04_images.ipynb #454f836f
@@ -87,16 +87,13 @@ def pack(
 ) -> list:  # cells, in the order of `images`
     "Write images into a tar; its bytes depend on the images alone"
     cells = []
-    with atomic_path(file) as part:
-        with open(part, 'wb') as f:
-            with tarfile.open(fileobj=f, mode='w', format=tarfile.USTAR_FORMAT) as tar:
-                for name, data in images:
-                    about = tarfile.TarInfo(name)
-                    about.size = len(data)
-                    cells.append(f'{Path(file).name}@{tar.offset + tarfile.BLOCKSIZE}+{len(data)}')
-                    tar.addfile(about, io.BytesIO(data))
-            f.flush()
-            os.fsync(f.fileno())
+    with durable_file(file) as f:
+        with tarfile.open(fileobj=f, mode='w', format=tarfile.USTAR_FORMAT) as tar:
+            for name, data in images:
+                about = tarfile.TarInfo(name)
+                about.size = len(data)
+                cells.append(f'{Path(file).name}@{tar.offset + tarfile.BLOCKSIZE}+{len(data)}')
+                tar.addfile(about, io.BytesIO(data))
     return cells
 
 # %% ../../nbs/data/04_images.ipynb #88dd4975
@@ -186,9 +183,9 @@ def _to_rgb(
 
 
 def _upright(
-    im: Image.Image,  # a loaded picture
+    im: Image.Image,  # a loaded image
 ) -> Image.Image:
-    "Turned as its EXIF orientation says; damaged EXIF is no reason to lose a picture"
+    "Turned as its EXIF orientation says; damaged EXIF is no reason to lose an image"
     if 'exif' not in im.info and im.format not in ('TIFF', 'PNG', 'MPO'):
         return im
     try:
@@ -242,9 +239,9 @@ def shrink(
 
 # %% ../../nbs/data/04_images.ipynb #c1ce9b41
 def check_image(
-    source,  # path, or the bytes of a picture
+    source,  # path, or the bytes of an image
 ) -> str:
-    "None when the picture can be used, else 'reason: detail'"
+    "None when the image can be used, else 'reason: detail'"
     try:
         load_image(source, size=1)
     except ImageError as e:
@@ -252,7 +249,7 @@ def check_image(
 
 # %% ../../nbs/data/04_images.ipynb #5dc82bff
 def check_images(
-    paths,  # paths of pictures
+    paths,  # paths of images
     workers: int = None,  # threads; as many as there are cores, up to 8, when not given
 ) -> list:
     """`check_image` of many, in parallel (Pillow decodes outside the interpreter lock), each

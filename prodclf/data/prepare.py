@@ -22,13 +22,14 @@ import pandas as pd
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
 from .. import __version__
-from ..core import ProdclfError, atomic_path, cache_folder, digest
+from ..core import ProdclfError, atomic_path, cache_folder, digest, durable_file
 from ..core import process_map, progress, usable_cores, write_json
 from .tables import category_notes, quarantine_columns, quarantine_frame, source_name
 from .images import ImageError, is_address, shrink
 from .dataset import ProductDataset, content_digest, is_prepared
 from .dataset import part_schema, write_manifest, write_part, write_table
-from .dedup import default_distance, join_parts, perceptual_hash, text_hashes
+from .dedup import default_distance, join_parts, perceptual_hash
+from .dedup import placeholder_note, text_hashes
 from .catalog import Reading, Source, drop_images, join_readings, none_left
 from .catalog import read_blocks, read_catalog, row_account
 from .amazon import open_source
@@ -328,11 +329,8 @@ def make_part(
 ) -> dict:  # the entry, without the rejected rows
     "Prepare one job and write its entry last; raises as `prepare_part`"
     entry = prepare_part(job, work, config, folder)
-    with plain_errors(work), atomic_path(Path(work) / f'{job.name}.json') as part:
-        with open(part, 'w', encoding='utf-8') as f:
-            json.dump(entry, f, ensure_ascii=False)
-            f.flush()
-            os.fsync(f.fileno())
+    with plain_errors(work), durable_file(Path(work) / f'{job.name}.json') as f:
+        f.write(json.dumps(entry, ensure_ascii=False).encode())
     shutil.rmtree(Path(work) / 'fetched' / job.name, ignore_errors=True)
     return entry | dict(rejected=None)
 
@@ -361,7 +359,7 @@ def fetched_jobs(
             raise ProdclfError(
                 f'none of {len(got):,} images could be fetched; {got.failed[0].url}: '
                 f'{got.failed[0].reason.split(". Remedy")[0]}. Remedy: check the network and run '
-                'the same command again; or do without --fetch-pictures'
+                'the same command again; or do without --fetch-images'
             )
         why = {r.url: f'image not fetched: {r.reason}' for r in got.failed}
         bad = {i: why[v] for i, v in enumerate(images) if v in why}
@@ -389,9 +387,6 @@ def run_local(
     yield from process_map(_make, chain(first, packed), workers if len(first) > 1 else 1)
 
 # %% ../../nbs/data/10_prepare.ipynb #b7d6f232
-_placeholder = 'products share a placeholder image (many texts, several categories), left out'
-
-
 def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
     """Put a part where it belongs, with the final groups of these rows and without the images of
     the bare ones; the part, for the manifest"""
@@ -404,7 +399,7 @@ def _place_part(run: PrepareRun, part: dict, rows, groups, bare) -> dict:
             columns['group'][row] = group
         for row in bare:
             columns['image'][row] = columns['image_hash'][row] = None
-        write_table(final, columns, part_schema())
+        write_table(final, columns, part_schema('tabular' in columns))
     else:
         with atomic_path(final) as copy:
             shutil.copyfile(run.folder / f'{name}.parquet', copy)
@@ -453,7 +448,7 @@ def _close(run: PrepareRun, entries: list, source: Source, distance: int):
         joined = 'products joined the group of another with the same image or the same text'
         counts[joined] += len(rows)
         named = category_notes(labels) if source.kind == 'table' else []
-        counts[_placeholder] += len(bare)
+        counts[placeholder_note] += len(bare)
         write_manifest(
             run.out,
             placed,
@@ -534,8 +529,8 @@ def prepared_account(
     "What became of the rows of its source, in a few lines for a person"
     m, parts = dataset.manifest, dataset.parts
     about = (
-        f'{sum(p.pictures for p in parts):,} with a picture, {sum(p.labelled for p in parts):,} '
-        f'labelled in {len(m["labels"]):,} categories'
+        f'{sum(p.pictures for p in parts):,} with an image, {sum(p.labelled for p in parts):,} '
+        f'labeled in {len(m["labels"]):,} categories'
     )
     return row_account(
         name or dataset.folder, m['rows'], m['products'], m['reasons'], about, m['notes']

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 
-from ..core import ProdclfError, need
+from ..core import ProdclfError, first_line, need
 from .prepare import Job, PrepareConfig, make_part
 
 # %% ../../nbs/data/11_ray.ipynb #c88ccb3a
@@ -75,7 +75,7 @@ def _check_address(
 
 def _no_cluster(address, e) -> ProdclfError:
     "What to do about an address, or a machine, where Ray cannot be reached"
-    why = (str(e).splitlines() or [''])[0][:100]
+    why = first_line(e)
     if not address:
         return ProdclfError(
             f'Ray did not start on this machine ({why}). Remedy: once more when it is less busy, '
@@ -206,7 +206,7 @@ def _as_value(
         return dict(
             result='',
             trouble=f'{type(e).__name__} on a machine of the cluster '
-            f'({str(e).splitlines()[0][:160] if str(e) else ""}). Remedy: the same '
+            f'({first_line(e, 160)}). Remedy: the same '
             'command with --engine local shows where; finished parts are kept',
         )
 
@@ -272,7 +272,7 @@ def _results(
     except ray.exceptions.RayError as e:
         raise ProdclfError(
             f'the cluster gave up ({type(e).__name__}: '
-            f'{str(e).strip().splitlines()[0][:120] if str(e).strip() else ""}). Remedy: look '
+            f'{first_line(e, 120)}). Remedy: look '
             'at the machines with `ray status`, then the same command again; finished parts '
             'are kept'
         ) from None

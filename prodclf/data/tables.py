@@ -207,7 +207,7 @@ _remedies = {
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
     'image ambiguous': 'write the whole name of the file into the cell',
     'image is HEIC': "pip install 'prodclf[heic]' and a new --out; or save the photos as JPEG",
-    'image is a web address': 'prodclf prepare DATA --out FOLDER --fetch-pictures fetches it, or '
+    'image is a web address': 'prodclf prepare DATA --out FOLDER --fetch-images fetches it, or '
     '--text names columns of text',
     'image outside the images folder': 'copy it to the same place below the images folder, or '
     '--bad-image text-only',

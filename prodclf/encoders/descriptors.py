@@ -7,7 +7,6 @@ __all__ = ['lsa_dim', 'register_encoder', 'encoder_makers', 'call_maker', 'LsaEn
            'ImageDescriptors']
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #b9da8027
-import os
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from itertools import islice
@@ -15,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
-from ..core import ProdclfError, atomic_path, digest, write_json
+from ..core import ProdclfError, digest, durable_file, write_json
+from ..data.dataset import view_columns
 from ..data.images import load_image
 from prodclf.encoders.preparation import (
     colour_map,
@@ -31,13 +31,13 @@ _makers = {}  # (view, name) -> function that makes the encoder
 
 
 def register_encoder(
-    view: str,  # 'text' or 'image'
+    view: str,  # 'text', 'image' or 'tabular'
     name: str,  # what users call it
 ):
     """A decorator for a function that makes an encoder; its keyword arguments are the options that
     apply to it, `train_texts` and `seed` among them where it needs them"""
-    if view not in ('text', 'image'):
-        raise ProdclfError(f"unknown view {view!r}. Remedy: 'text' or 'image'")
+    if view not in view_columns:
+        raise ProdclfError(f'unknown view {view!r}. Remedy: one of {", ".join(view_columns)}')
 
     def keep(make):
         _makers[view, name] = make
@@ -47,7 +47,7 @@ def register_encoder(
 
 
 def encoder_makers(
-    view: str,  # 'text' or 'image'
+    view: str,  # 'text', 'image' or 'tabular'
 ) -> dict:
     "The functions that were registered for a view, by name"
     return {name: make for (v, name), make in _makers.items() if v == view}
@@ -157,10 +157,8 @@ def save_array(
     array: np.ndarray,  # any shape; no objects
 ):
     "Write an array, whole or not at all; the bytes depend on the array alone"
-    with atomic_path(path) as part, open(part, 'wb') as f:
+    with durable_file(path) as f:
         np.save(f, array, allow_pickle=False)
-        f.flush()
-        os.fsync(f.fileno())
 
 
 @patch

@@ -31,7 +31,13 @@ from prodclf.core import (
     usable_cores,
     write_json,
 )
-from ..data.dataset import FolderProducts, ProductDataset, SubsetProducts, check_rows
+from prodclf.data.dataset import (
+    FolderProducts,
+    ProductDataset,
+    SubsetProducts,
+    as_dataset,
+    check_rows,
+)
 from ..data.prepare import plain_errors
 from .descriptors import save_array
 from .onnx import catalog_encoder
@@ -453,6 +459,7 @@ def embed(
     dataset,  # products: a `ProductDataset`, a data frame, or a prepared folder
     text=None,  # a text encoder, see `make_encoders`; None: no text
     image=None,  # an image encoder, see `make_encoders`; None: no images
+    tabular='columns',  # what encodes further columns, where products have them; None: nothing
     out=None,  # folder that remembers the rows; None: as the text above says
     workers: int = None,  # processes; None: as `EncodePlan` says, so for the next five
     engine: str = 'local',  # or 'ray'
@@ -466,9 +473,9 @@ def embed(
 ) -> Embeddings:
     """Encode what is not encoded yet; views that no product has are left out. The same call again
     goes on, or has nothing to do. Raises `ProdclfError` for what the user can mend"""
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
-    specs = {v: s for v, s in dict(text=text, image=image).items() if s is not None}
-    specs = {v: s for v, s in specs.items() if dataset.has(v)}
+    dataset = as_dataset(dataset)
+    specs = dict(text=text, image=image, tabular=tabular)
+    specs = {v: s for v, s in specs.items() if s is not None and dataset.has(v)}
     plan = EncodePlan(workers, engine, precision, device, address, block)
     _check_choices(specs, plan)
     home = _home(dataset, specs, out, precision)
@@ -540,7 +547,7 @@ def open_embeddings(
 ) -> Embeddings:
     """What `embed` wrote, without encoding anything; raises `ProdclfError` when it is not there,
     not finished, or belongs to another state of the catalog"""
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+    dataset = as_dataset(dataset)
     if isinstance(dataset, SubsetProducts):
         return open_embeddings(dataset.source, folder).subset(dataset.rows)
     stored = [Path(folder).expanduser()] if folder else stored_embeddings(dataset)

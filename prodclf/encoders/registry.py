@@ -12,10 +12,10 @@ from importlib import import_module
 from inspect import signature
 from pathlib import Path
 
-import numpy as np
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, digest, write_json
-from ..data.dataset import ProductDataset, uniform
+from ..data.dataset import ProductDataset, as_dataset, uniform, view_columns
 from .descriptors import ImageDescriptors, LsaEncoder, call_maker, encoder_makers
 from .vectors import has_value
 from .weights import read_settings
@@ -28,7 +28,7 @@ class OwnEncoder:
 
     def __init__(
         self,
-        view: str,  # 'text' or 'image'
+        view: str,  # 'text', 'image' or 'tabular'
         encoder,  # has `dim` and `encode`; may have `name`, `fingerprint` and `widths`
         name: str = None,  # what it is called; None: its own name, or that of its class
     ):
@@ -73,7 +73,7 @@ def save(
 
 # %% ../../nbs/encoders/07_registry.ipynb #05193b22
 def as_encoder(
-    view: str,  # 'text' or 'image'
+    view: str,  # 'text', 'image' or 'tabular'
     encoder,  # of this book, or an object with `dim` and `encode`
     name: str = None,  # what the user calls it
 ):  # an encoder
@@ -106,6 +106,8 @@ def load_encoder(
                 f'Remedy: import the module with register_encoder({view!r}, {name!r}) first'
             )
         return as_encoder(view, encoder_makers(view)[name](), name)
+    if kind == 'tabular':
+        return import_module('prodclf.encoders.tabular').TabularEncoder.load(folder)
     if kind == 'aligned':
         return import_module('prodclf.encoders.aligned').AlignedEncoder.load(folder)
     if kind not in ('lsa', 'descriptors'):
@@ -118,14 +120,17 @@ def load_encoder(
 # %% ../../nbs/encoders/07_registry.ipynb #393489c5
 def list_encoders(
     pattern: str = '*',  # such as '*res*'
-    view: str = None,  # 'text' or 'image'; None: both
+    view: str = None,  # 'text', 'image' or 'tabular'; None: all of them
 ) -> list:
     """Names that are known: registered ones, torchvision's classifiers and, where it is installed,
     timm's as 'timm:NAME'. A text encoder may also be any name of the Hugging Face hub"""
     from prodclf.encoders.image import image_names
     from prodclf.encoders.text import text_names
 
+    import_module('prodclf.encoders.tabular')  # registers its own
+
     names = dict(text=text_names, image=image_names)
+    names['tabular'] = partial(encoder_makers, 'tabular')
     return [n for v in ([view] if view else names) for n in names[v]() if fnmatch(n, pattern)]
 
 # %% ../../nbs/encoders/07_registry.ipynb #5348bd5f
@@ -140,13 +145,18 @@ def sample_rows(
     return np.sort(np.argpartition(uniform(np.arange(n), int(seed), 'embedding'), most)[:most])
 
 # %% ../../nbs/encoders/07_registry.ipynb #be98aa11
-def _fitting_texts(products, sample: int, seed: int) -> list:
-    "The texts that an encoder is fitted on"
+def _fitting_values(products, view: str, sample: int, seed: int) -> list:
+    "The texts, or the cells of other columns, that an encoder is fitted on"
     if products is None:
         raise ProdclfError('this encoder is fitted on texts. Remedy: make_encoders(products, …)')
+    if isinstance(products, pd.DataFrame) and view not in products:
+        raise ProdclfError(
+            f'the columns {", ".join(map(str, products))} are no product table: there is no column '
+            f'{view}. Remedy: make_encoders(open_products(table), …)'
+        )
     rows = sample_rows(len(products), sample, seed)
-    if isinstance(products, ProductDataset):
-        return products.take(rows, ['text']).text.tolist()
+    if isinstance(products, (ProductDataset, pd.DataFrame)):
+        return as_dataset(products).take(rows, [view])[view].tolist()
     products = list(products)
     return [products[i] for i in rows]
 
@@ -167,7 +177,7 @@ def _made(view, name, given, frozen, products, sample, seed):
     "The encoder of this name with the options that were given"
     make, fitted = _maker(view, name)
     if fitted:
-        given['train_texts'] = _fitting_texts(products, sample, seed)
+        given['train_texts'] = _fitting_values(products, view, sample, seed)
     if not frozen and name not in encoder_makers(view):  # 'tiny' is plain already
         known, plain = signature(make).parameters, dict(pooling='auto', flip=False)
         given = {k: v for k, v in plain.items() if k in known} | given
@@ -178,6 +188,7 @@ def make_encoders(
     products=None,  # dataset or texts that encoders such as 'lsa' and 'tiny' are fitted on
     text=None,  # a registered name, a folder, a name of the hub, or an encoder; None: no text
     image=None,  # a registered name, a folder, torchvision's or 'timm:' name, or an encoder
+    tabular=None,  # 'columns', a folder, or an encoder of further columns
     frozen: bool = True,  # False: they will be trained, so one vector of each, unmirrored
     seed: int = 0,  # of random weights, of what is fitted, of which products it is fitted on
     sample: int = 20_000,  # products that an encoder is fitted on, at most
@@ -196,11 +207,12 @@ def make_encoders(
         text=dict(max_length=max_length, dim=dim, pooling=pooling),
         image=dict(weights=weights, size=image_size, pooling=pooling, flip=flip),
     )
-    specs = {v: s for v, s in dict(text=text, image=image).items() if s is not None}
+    specs = dict(text=text, image=image, tabular=tabular)
+    specs = {v: s for v, s in specs.items() if s is not None}
     found = {v: load_encoder(folder) for v, folder in (kept or {}).items()}
-    for view, given in options.items():
-        given, spec = {k: v for k, v in given.items() if v is not None}, specs.get(view)
-        named = isinstance(spec, (str, Path))
+    for view in view_columns:
+        given = {k: v for k, v in options.get(view, {}).items() if v is not None}
+        named = isinstance(spec := specs.get(view), (str, Path))
         wrong = [k for k in given if not named and (spec is not None or k != 'pooling')]
         if wrong:
             raise ProdclfError(
@@ -208,8 +220,6 @@ def make_encoders(
             )
         if spec is None or view in found:
             continue
-        if not named:
-            found[view] = as_encoder(view, spec)
-            continue
-        found[view] = _made(view, str(spec), given, frozen, products, sample, seed)
+        how = given, frozen, products, sample, seed
+        found[view] = _made(view, str(spec), *how) if named else as_encoder(view, spec)
     return {v: found[v] for v in specs}

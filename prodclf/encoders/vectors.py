@@ -25,17 +25,17 @@ key_type = np.dtype('S16')
 
 
 def has_value(
-    view: str,  # 'text' or 'image'
-    values,  # N texts or images
+    view: str,  # 'text', 'image' or 'tabular'
+    values,  # N texts, images or cells
 ) -> np.ndarray:  # (N,) bool
     "Which texts or images are there at all: no None, no NaN, no blank text"
-    if view == 'text':
+    if view != 'image':
         return ~missing_text(values)
     return np.array([not (v is None or isinstance(v, float)) for v in values], bool)
 
 
 def content_keys(
-    view: str,  # 'text' or 'image'
+    view: str,  # 'text', 'image' or 'tabular'
     values,  # N texts; or N paths, places in a pack, or bytes of images; NaN or None: missing
     threads: int = 8,  # that read files
 ) -> np.ndarray:  # (N,) S16
@@ -49,7 +49,7 @@ def content_keys(
         return blake2b(raw, digest_size=16).digest()
 
     keys, rows = np.zeros(len(values), key_type), np.flatnonzero(has_value(view, values))
-    if view == 'text':
+    if view != 'image':
         keys[rows] = [key(values[i]) for i in rows]
         return keys
     with ThreadPoolExecutor(threads) as pool:

@@ -53,13 +53,13 @@ class CatalogCheck:
         return '\n\n'.join(f'{head}\n{body}' for head, body in _sections(self))
 
 # %% ../../nbs/evaluate/06_check.ipynb #1b24a56d
-def _shown(value, width: int = 48) -> str:
+def _shown(value) -> str:
     "One line about a value"
     if isinstance(value, (bytes, bytearray)):
         return f'{len(value):,} bytes'
     if isinstance(value, dict):
         return '{' + ', '.join(map(str, value)) + '}'
-    return plots.short(cell_text(value) or '', width)
+    return plots.short(cell_text(value) or '', 48)
 
 
 def _size(n: int) -> str:
@@ -84,11 +84,12 @@ def _describe(found: CatalogCheck, source, encoding: str):
 
     if source.roles is None:  # a published form, whose columns are known
         return
-    for role, names in source.roles._asdict().items():
+    more = tuple((source.keys or {}).values())
+    for role, names in (source.roles._asdict() | dict(columns=more)).items():
         names = names if isinstance(names, tuple) else (names,) if names else ()
         if names:
             found.columns.append((role, ' + '.join(map(str, names)), example(names[0])))
-    read = set(source.roles.used)
+    read = {*source.roles.used, *more}
     there = dict.fromkeys(name for r in records for name in r)
     found.unread = [(str(name), example(name)) for name in there if name not in read]
 
@@ -121,11 +122,11 @@ def _measure(found: CatalogCheck, dataset):
     found.groups = sizes[sizes > 1]
 
 
-def _first_reasons(found: CatalogCheck, source, options: dict, limit: int = 10_000):
+def _first_reasons(found: CatalogCheck, source, options: dict):
     "Note why the first rows are no products"
     some = {k: options[k] for k in ('bad_image',) if k in options}
     need_label = source.roles is None or bool(source.roles.label)
-    reading = join_readings(read_blocks(source, need_label, limit=limit, **some))
+    reading = join_readings(read_blocks(source, need_label, limit=10_000, **some))
     addresses = {i: '' for i, image in enumerate(reading.products.image) if is_address(image)}
     reading = drop_images(reading, addresses, some.get('bad_image', 'quarantine'))
     found.rows, found.products = reading.rows, len(reading.products)
@@ -202,8 +203,8 @@ def _lines(rows) -> str:
     )
 
 
-def _largest(sizes: pd.Series, n: int = 5) -> str:
-    return ', '.join(f'{plots.short(name, 40)} ({k:,})' for name, k in sizes.head(n).items())
+def _largest(sizes: pd.Series) -> str:
+    return ', '.join(f'{plots.short(name, 40)} ({k:,})' for name, k in sizes.head(5).items())
 
 
 def _categories(found: CatalogCheck) -> str:
@@ -256,18 +257,18 @@ def _sections(found: CatalogCheck) -> list:
     return [(head, body) for head, body in sections if body]
 
 # %% ../../nbs/evaluate/06_check.ipynb #b7de1000
-def _shelves(found: CatalogCheck, categories: int, products: int, seed: int) -> list:
+def _shelves(found: CatalogCheck) -> list:
     "(heading, products) of the largest categories and of the largest groups"
     dataset, shelves = found.dataset, []
     if dataset is None:
         return []
-    names = list(found.sizes.index[:categories])
+    names = list(found.sizes.index[:12])
     codes, groups = dataset.codes(names), dataset.groups()
     rows = [(f'{name} ({found.sizes[name]:,})', codes == i) for i, name in enumerate(names)]
-    for group, n in found.groups.head(categories // 2).items():
+    for group, n in found.groups.head(6).items():
         rows.append((f'a group of {n:,} products', groups == group))
     for head, mask in rows:
-        some = rng(seed, 'check').permutation(np.flatnonzero(mask))[:products]
+        some = rng(0, 'check').permutation(np.flatnonzero(mask))[:6]
         shelves.append((head, dataset.take(np.sort(some)).to_dict('records')))
     return shelves
 
@@ -275,12 +276,9 @@ def _shelves(found: CatalogCheck, categories: int, products: int, seed: int) -> 
 def write_check(
     found: CatalogCheck,  # of `check_catalog`
     file,  # the HTML file to write
-    categories: int = 12,  # how many are shown with images
-    products: int = 6,  # of each
-    seed: int = 0,  # of the products that are drawn
 ) -> Path:
     "Write the check as one self-contained HTML file and return its path"
-    values = dict(c=found, shelves=_shelves(found, categories, products, seed), photo=image_uri)
+    values = dict(c=found, shelves=_shelves(found), photo=image_uri)
     page = render_page('check.html.j2', values, line=plots.short, size=_size)
     with atomic_path(Path(file)) as p:
         p.write_text(page, encoding='utf-8', errors='replace')

@@ -96,7 +96,7 @@ def display_name(
 
 def _color(model: str) -> str:
     "The color a model keeps in every chart; the baselines are gray"
-    known = dict(text='blue', image='orange', fused='green')
+    known = dict(text='blue', image='orange', fused='green', tabular='purple')
     return palette[known.get(model, 'grey')]
 
 

@@ -156,15 +156,15 @@ def _known(rows) -> dict:  # key -> heading
     return {c: name for c, name in _columns.items() if filled.get(c, False)}
 
 # %% ../../nbs/evaluate/05_report.ipynb #6cba73be
-def _confusion(t: _Tested, most: int = 6, examples: int = 3) -> dict:
+def _confusion(t: _Tested) -> dict:
     "How many errors there are, of how many kinds, and the most frequent kinds with examples"
     table = confused_pairs(t.y, t.pred)
-    top = table[table['count'] >= min(2, table['count'].max())].head(most)
+    top = table[table['count'] >= min(2, table['count'].max())].head(6)
     wrong, kinds = table['count'].sum(), len(table)
     pairs = top.to_dict('records')
     for r in pairs:
         rows = np.flatnonzero((t.y == r['true']) & (t.pred == r['predicted']))
-        r['rows'] = rows[np.argsort(-t.sure[rows], kind='stable')][:examples].tolist()
+        r['rows'] = rows[np.argsort(-t.sure[rows], kind='stable')][:3].tolist()
     share = top['count'].sum() / max(wrong, 1)
     return dict(wrong=wrong, kinds=kinds, share=share, pairs=pairs)
 
@@ -178,7 +178,7 @@ _stories = dict(
 )
 
 
-def _views(t: _Tested, examples: int = 6) -> dict:
+def _views(t: _Tested) -> dict:
     "The five cases with examples; None unless the report is about a fused model beside the others"
     if t.main != 'fused' or len(t.views) < 3:
         return None
@@ -188,7 +188,7 @@ def _views(t: _Tested, examples: int = 6) -> dict:
         name, title = _stories[case]
         at = np.flatnonzero(who == case)
         at = at[right[at]] if right[at].any() else at  # what fusion mended
-        some = np.sort(g.permutation(at)[: examples * bool(title)]).tolist()
+        some = np.sort(g.permutation(at)[: 6 * bool(title)]).tolist()
         rows.append(dict(id=case, name=name, title=title, count=np.sum(who == case), rows=some))
     one = np.isin(who, ('text', 'image'))
     return dict(cases=rows, sided=right[one].mean() if one.any() else None)

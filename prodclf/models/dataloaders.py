@@ -22,7 +22,7 @@ warnings.filterwarnings(
 from fastai.data.all import CategoryBlock, DataBlock, DataLoaders, TfmdDL, Transform, TransformBlock
 from fastai.torch_core import TensorCategory, TensorImage, show_image, subplots, to_device
 from ..core import ProdclfError, rng
-from ..data.dataset import ProductDataset
+from ..data.dataset import as_dataset, view_columns
 from ..data.images import load_image
 from ..encoders.preparation import prepare_image
 from ..encoders.registry import make_encoders
@@ -69,12 +69,19 @@ class ImageRows:
 
 # %% ../../nbs/models/03_dataloaders.ipynb #0c07d2b8
 class ProductBatch(fastuple):
-    "image (B,3,H,W), input_ids (B,T), attention_mask (B,T), present (B,2: text, image)"
+    """image (B,3,H,W), input_ids (B,T), attention_mask (B,T), present (B,2: text, image); with
+    further columns also their vectors (B,D), and present (B,3)"""
 
     image = property(lambda self: self[0])
     tokens = property(lambda self: dict(input_ids=self[1], attention_mask=self[2]))
     has_text = property(lambda self: self[3][:, 0])
     has_image = property(lambda self: self[3][:, 1])
+    has_tabular = property(lambda self: self[3][:, 2])
+
+# %% ../../nbs/models/03_dataloaders.ipynb #0692b716
+def _cells(products) -> list:
+    "The cells of further columns; None for all where there are none"
+    return products.tabular.tolist() if 'tabular' in products else [None] * len(products)
 
 
 class ProductRows:
@@ -87,6 +94,7 @@ class ProductRows:
         image: ImageEncoder = None,  # tells how large an image is
         keep: bool = False,  # whether decoded images stay in memory
         workers: int = 4,  # threads that decode the images of a batch
+        tabular=None,  # makes the vectors of further columns
     ):
         n = len(products)
         self.tokens = text and text.tokenize(products.text.tolist())
@@ -94,6 +102,10 @@ class ProductRows:
         has_text = ~self.tokens.missing if text else np.zeros(n, bool)
         has_image = self.images.present if image else np.zeros(n, bool)
         self.present = np.stack([has_text, has_image], 1)  # N,2
+        self.vectors = None
+        if tabular:
+            self.vectors, has = tabular.encode(_cells(products))
+            self.present = np.concatenate([self.present, has[:, None]], 1)  # N,3
         self.lengths = self.tokens.lengths if text else np.ones(n, int)  # N
 
     def read(
@@ -106,7 +118,10 @@ class ProductRows:
         t = self.tokens.batch(rows) if self.tokens else {}
         x = self.images[rows] if self.images else torch.zeros(len(rows), 3, 1, 1, dtype=torch.uint8)
         ids, mask = t.get('input_ids', empty), t.get('attention_mask', empty)
-        return ProductBatch(TensorImage(x), ids, mask, torch.from_numpy(self.present[rows]))
+        batch = TensorImage(x), ids, mask, torch.from_numpy(self.present[rows])
+        if self.vectors is None:
+            return ProductBatch(*batch)
+        return ProductBatch(*batch, torch.from_numpy(self.vectors[rows]))
 
 # %% ../../nbs/models/03_dataloaders.ipynb #eb2137dd
 class ProductReader:
@@ -117,6 +132,7 @@ class ProductReader:
         *datasets,  # `ProductDataset`s or product tables
         text: TextEncoder = None,  # tells how texts are cut into tokens
         image: ImageEncoder = None,  # tells how large an image is
+        tabular=None,  # makes the vectors of further columns
         memory: float = 2**30,  # bytes of tokens and decoded images to keep
     ):
         if text is None and image is None:
@@ -131,10 +147,8 @@ class ProductReader:
                     'Remedy: '
                     f'{view}=None here, and product_learner(dls, {view}=…, frozen=True)'
                 )
-        self.text, self.image, self.kept = text, image, None
-        self.datasets = [
-            d if isinstance(d, ProductDataset) else ProductDataset(d) for d in datasets
-        ]
+        self.text, self.image, self.tabular, self.kept = text, image, tabular, None
+        self.datasets = [as_dataset(d) for d in datasets]
         self.edges = np.cumsum([0, *map(len, self.datasets)])
         each = (3 * image.size**2 if image else 0) + (4 * text.max_length if text else 0)
         self.small = len(self) * each <= memory
@@ -143,12 +157,12 @@ class ProductReader:
         return int(self.edges[-1])
 
     def _table(self, rows) -> pd.DataFrame:
-        "Text and image of these rows, which rise"
+        "What can be read of these rows, which rise"
         pieces = []
         for d, start, stop in zip(self.datasets, self.edges[:-1], self.edges[1:], strict=True):
             mine = rows[slice(*np.searchsorted(rows, (start, stop)))] - start
             if len(mine):
-                pieces.append(d.take(mine, ['text', 'image']))
+                pieces.append(d.take(mine, d.views))
         return pd.concat(pieces, ignore_index=True)
 
 # %% ../../nbs/models/03_dataloaders.ipynb #35a16d08
@@ -158,12 +172,13 @@ def load(
     rows: np.ndarray,  # (n,) row numbers, rising
 ) -> tuple:  # `ProductRows`, (n,) their positions in it
     "Read some rows, or find them among those that are kept"
+    how = dict(text=self.text, image=self.image, tabular=self.tabular)
     if not self.small:
-        found = ProductRows(self._table(rows), self.text, self.image, workers=1)
+        found = ProductRows(self._table(rows), workers=1, **how)
         return found, np.arange(len(rows))
     if self.kept is None:
         table = self._table(np.arange(len(self)))
-        self.kept = ProductRows(table, self.text, self.image, keep=True)
+        self.kept = ProductRows(table, keep=True, **how)
     return self.kept, rows
 
 
@@ -223,11 +238,11 @@ class ReadProduct(Transform):
         return ProductBatch(*(t[0] for t in rows.read(at)))
 
     def decode(self, x, **kwargs):
-        image, ids, mask, (has_text, has_image) = x
+        image, ids, mask, has = x[:4]
         text = None
-        if has_text:
+        if has[0]:
             text = self.reader.text.tokenizer.decode(ids[mask.bool()].tolist()).strip()
-        return ShownProduct(image if has_image else None, text)
+        return ShownProduct(image if has[1] else None, text)
 
 # %% ../../nbs/models/03_dataloaders.ipynb #000e8ff0
 def group_lengths(
@@ -384,6 +399,7 @@ def product_dataloaders(
     bs: int = 64,  # products in a batch
     text='tiny',  # text encoder: name, folder, encoder, or None for no texts
     image='tiny',  # image encoder: name, encoder, or None for no images
+    tabular=None,  # encoder of further columns, such as 'columns'; None: they are not read
     vocab: list = None,  # (C,) category names in order; None: those of `train`, sorted
     # True: the usual variations of images (half as strong for tiny); False: none; or a list of
     # batch transforms
@@ -395,15 +411,13 @@ def product_dataloaders(
 ) -> DataLoaders:
     """fastai `DataLoaders` over products: `.vocab` holds the categories, `.reader` the encoders.
     Raises `ProdclfError` when a part is empty or holds an unknown category"""
-    settings = {k: v for k, v in locals().items() if k not in ('text', 'image')}
-    train, valid = (
-        d if isinstance(d, ProductDataset) else ProductDataset(d) for d in (train, valid)
-    )
+    settings = {k: v for k, v in locals().items() if k not in view_columns}
+    train, valid = (as_dataset(d) for d in (train, valid))
     for name, part in dict(train=train, valid=valid).items():
         if not len(part):
             raise ProdclfError(f'there are no {name} products. Remedy: pass at least one')
     vocab = train.classes() if vocab is None else list(vocab)
-    encoders = make_encoders(train, text, image, frozen=False, seed=seed)
+    encoders = make_encoders(train, text, image, tabular, frozen=False, seed=seed)
     reader = ProductReader(train, valid, **encoders, memory=memory)
     tfms = augment or []
     if augment is True:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 'load_member', 'TrainingData', 'RecipePlan',
-           'plan_recipe', 'crossfit', 'RecipeConfig', 'fit_scalers', 'crossfit_heads', 'JoinedRows', 'crossfit_svm',
-           'crossfit_joint', 'Recipe', 'fit_recipe']
+           'plan_recipe', 'crossfit', 'RecipeConfig', 'member_views', 'fit_scalers', 'crossfit_heads', 'JoinedRows',
+           'crossfit_svm', 'crossfit_joint', 'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
 from concurrent.futures import Future
@@ -19,9 +19,9 @@ from fastcore.basics import patch
 from scipy import sparse
 from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
-from ..data.dataset import row_blocks, uniform
+from ..data.dataset import row_blocks, uniform, view_columns
 from ..data.splits import group_kfold
-from ..evaluate.metrics import accuracy, fit_temperature, macro_f1
+from ..evaluate.metrics import accuracy_and_f1, fit_temperature
 from .blending import Choice, choose
 from .loader import EmbeddingLoader
 from .fusion import fusion_head
@@ -37,11 +37,8 @@ class Inputs(NamedTuple):
     tfidf: sparse.csr_matrix = None  # (n, V) where a member reads it
 
     def __len__(self):
-        return (
-            self.tfidf.shape[0]
-            if self.tfidf is not None
-            else len(next(iter(self.present.values())))
-        )
+        first = next(iter(self.present.values()), None)
+        return len(first) if first is not None else self.tfidf.shape[0]
 
 # %% ../../nbs/models/14_ensemble.ipynb #d86ca7fb
 @dataclass
@@ -92,8 +89,7 @@ def state(self: HeadMember) -> tuple:  # JSON-able description, arrays by name
     if getattr(self.head, 'config', None) is None:
         raise ProdclfError(
             f'{type(self.head).__name__} does not say how it is built and cannot be saved. '
-            'Remedy: '
-            'register_fusion, and name it'
+            'Remedy: register_fusion, and name it'
         )
     tensors = {k: v.detach().cpu().numpy() for k, v in self.head.state_dict().items()}
     return dict(kind=self.kind, views=self.views, config=self.head.config), tensors
@@ -255,10 +251,8 @@ class RecipePlan:
             else f'{len(self.folds[0][0]):,} products to fit on, {len(self.folds[0][1]):,} held '
             'out once'
         )
-        return (
-            f'{self.solver} solvers, {how}; {len(self.judged):,} of the held-out rows weigh the '
-            'members'
-        )
+        weigh = f'{len(self.judged):,} of the held-out rows weigh the members'
+        return f'{self.solver} solvers, {how}; {weigh}'
 
 # %% ../../nbs/models/14_ensemble.ipynb #dd407d4b
 def plan_recipe(
@@ -321,9 +315,7 @@ def _fold_figures(log_proba, y) -> dict:
     has = np.isfinite(log_proba[:, 0])
     if not has.any():
         return dict(products=0)
-    y, predicted = y[has], log_proba[has].argmax(1)
-    both = dict(accuracy=accuracy(y, predicted), macro_f1=macro_f1(y, predicted))
-    return dict(products=int(has.sum()), **both)
+    return dict(products=int(has.sum()), **accuracy_and_f1(y[has], log_proba[has].argmax(1)))
 
 # %% ../../nbs/models/14_ensemble.ipynb #7dda155c
 @dataclass
@@ -344,6 +336,17 @@ class RecipeConfig:
 head_views = {'text': ('text',), 'image': ('image',), 'text+image': ('text', 'image')}
 
 
+def member_views(
+    views,  # names of the views that a catalog has
+) -> dict:  # name of a head -> the views that it reads
+    "The heads of a catalog; a tabular view brings one of its own, and one of all views"
+    found = {name: read for name, read in head_views.items() if {*read} <= {*views}}
+    if 'tabular' in views:
+        every = [v for v in view_columns if v in views]
+        found |= {'tabular': ('tabular',), '+'.join(every): tuple(every)}
+    return found
+
+# %% ../../nbs/models/14_ensemble.ipynb #8c049623
 def fit_scalers(
     data: TrainingData,  # of the catalog
     rows: np.ndarray,  # (n,) training rows
@@ -417,13 +420,11 @@ def crossfit_heads(
     config: RecipeConfig = None,  # penalty and sizes
     tell=None,  # called with each fold, see `crossfit`
 ) -> dict:  # name -> (HeadMember, (m, C) held-out log-probabilities)
-    "Logistic heads over text, image, and both, as far as the catalog has them"
+    "Logistic heads over the views that the catalog has, alone and together"
     clock, found, c = clock or Clock(), {}, config or RecipeConfig()
-    sizes = dict(text=c.text_components, image=c.image_components)
+    sizes = dict(text=c.text_components, image=c.image_components, tabular=None)
     scalers = fit_scalers(data, plan.rows, sizes, c.weight, seed)
-    for name, views in head_views.items():
-        if not set(views) <= set(scalers):
-            continue
+    for name, views in member_views(scalers).items():
         with clock(name):
             mine = {v: scalers[v] for v in views}
             scaled = _Scaled(data, mine, plan.rows if plan.solver == 'exact' else None)
@@ -505,7 +506,7 @@ def crossfit_joint(
 ) -> tuple:  # JointMember, (m, C) held-out log-probabilities
     "A linear support vector machine on TF-IDF rows and leading components of the vectors"
     c = config or RecipeConfig()
-    sizes = dict(text=c.joint_text, image=c.joint_image)
+    sizes = dict(text=c.joint_text, image=c.joint_image, tabular=None)
     scalers = fit_scalers(data, plan.rows, sizes, c.joint_weight, seed)
     scaled = _Scaled(data, scalers, plan.rows if plan.solver == 'exact' else None)
     x, width, views = JoinedRows(data.words, scaled), data.words.shape[1], {v: v for v in scalers}
@@ -587,7 +588,7 @@ def fit_recipe(
     finally:
         torch.set_num_threads(threads)
     svms = svms.result() if svms else _crossfit_svms(data, plan, clock, *how)
-    order = ['linear_svm', *head_views, 'joint_svm']
+    order = ['linear_svm', *heads, 'joint_svm']
     found = {k: v for k in order for v in [(svms | heads).get(k)] if v}
     members, held_out = ({n: pair[i] for n, pair in found.items()} for i in (0, 1))
     y = data.y[plan.judged]

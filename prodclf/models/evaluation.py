@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np, pandas as pd
 from ..core import ProdclfError, progress, rng
-from ..data.dataset import ProductDataset, check_rows
+from ..data.dataset import as_dataset, check_rows
 from ..evaluate.metrics import Scorer
 from .ensemble import TrainingData
 from .predictor import Predictor
@@ -88,15 +88,16 @@ def evaluate_model(
     seed: int = 0,  # of intervals and sample
 ) -> Evaluation:
     "Measure a model in batches; raises `ProdclfError` when it knows none of the categories"
-    dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+    dataset = as_dataset(dataset)
     codes, groups = dataset.codes(predictor.classes), dataset.groups()
     rows = _measurable(predictor, dataset, codes, rows)
-    names = [*[n for n in ('linear_svm', 'text', 'image') if n in predictor.members], 'fused']
+    alone = 'linear_svm', 'text', 'image', 'tabular'
+    names = [*[n for n in alone if n in predictor.members], 'fused']
     scorers = _scorers(predictor, names, seed)
     shown = np.sort(rng(seed, 'report').choice(rows, min(sample, len(rows)), replace=False))
     predicted, confidence = {n: [] for n in names}, []
     kept = {n: [] for n in names}
-    columns = ['id'] if data is not None else ['id', 'text', 'image']
+    columns = ['id'] if data is not None else ['id', *dataset.views]
     bar = progress(None, len(rows), 'measuring', ' products')
     for some, products in dataset.batches(columns, batch, rows):
         x = data.inputs(some) if data is not None else products

@@ -4,17 +4,21 @@
 
 # %% auto #0
 __all__ = ['losses', 'precisions', 'ProductLoss', 'balanced_weights', 'adjusted_offsets', 'product_loss', 'Accumulate',
-           'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision', 'AverageWeights']
+           'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision', 'AverageWeights',
+           'Recompute', 'Compiled']
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #731e132b
 import random, warnings
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np, torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from ..core import ProdclfError, progress, seed_everything
+from ..encoders.image import FrozenBatchNorm2d, image_stages
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #0fd750c2
 warnings.filterwarnings(
@@ -379,3 +383,72 @@ def after_fit(self: AverageWeights):
     if self.average is not None and not self.learn._grab_cbs(KeepBest):
         self.put(self.average)
     self.average = self.parked = None
+
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #35beacf1
+def _blocks(encoder) -> list:
+    "The blocks of a network whose insides can be computed twice; empty where none are known"
+    body = encoder.body
+    if hasattr(body, 'encoder') and hasattr(body.encoder, 'layers'):  # torchvision's transformers
+        return list(body.encoder.layers)
+    return [
+        block
+        for stage in image_stages(body)
+        if isinstance(stage, nn.Module)
+        for block in (stage if isinstance(stage, nn.Sequential) else [stage])
+    ]
+
+
+def _recompute(encoder, on: bool):
+    "Switch a network to keeping less, or back; raises `ProdclfError` where it cannot be"
+    model = getattr(encoder.body, 'model', encoder.body)
+    if hasattr(model, 'gradient_checkpointing_enable'):  # transformers
+        if on:
+            return model.gradient_checkpointing_enable(dict(use_reentrant=False))
+        return model.gradient_checkpointing_disable()
+    live = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not all(isinstance(m, FrozenBatchNorm2d) for m in live):
+        raise ProdclfError(
+            f'{encoder.name} learns running statistics, which would be counted twice. Remedy: '
+            'leave out save_memory, or freeze_bn=True'
+        )
+    if hasattr(encoder.body, 'set_grad_checkpointing'):  # timm
+        return encoder.body.set_grad_checkpointing(on)
+    for block in _blocks(encoder):
+        block.__dict__.pop('forward', None)
+        if on:
+            block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+
+# %% ../../nbs/models/01_losses_and_callbacks.ipynb #244c0e26
+class Recompute(Callback):
+    "Keep less of the forward pass during a fit, and compute it again in the backward pass"
+
+    order = -16
+
+    def before_fit(self):
+        for encoder in self.model.encoders.values():
+            _recompute(encoder, True)
+
+    def after_fit(self):
+        for encoder in self.model.encoders.values():
+            _recompute(encoder, False)
+
+
+class Compiled(Callback):
+    "Compile the networks of the encoders for the duration of a fit"
+
+    order = -15
+
+    def __init__(
+        self,
+        backend: str = 'inductor',  # of `torch.compile`
+    ):
+        super().__init__()
+        self.backend = backend
+
+    def before_fit(self):
+        for encoder in self.model.encoders.values():
+            encoder.body.compile(backend=self.backend)
+
+    def after_fit(self):
+        for encoder in self.model.encoders.values():
+            encoder.body._compiled_call_impl = None

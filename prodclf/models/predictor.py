@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, atomic_path, write_json
+from ..core import ProdclfError, atomic_path, first_line, write_json
 from ..encoders.registry import load_encoder
 from .blending import Blend
 from .ensemble import Inputs, load_member
@@ -46,7 +46,7 @@ class Predictor:
 @patch
 def inputs(
     self: Predictor,
-    products: pd.DataFrame,  # a product table; `text` and `image` are read
+    products: pd.DataFrame,  # a product table; `text`, `image` and `tabular` are read
     names=None,  # members whose inputs are wanted; None: those that vote
 ) -> Inputs:
     "Run the encoders and the vectorizer that some members need"
@@ -54,7 +54,10 @@ def inputs(
     vectors, present = {}, {}
     for key in sorted({e for m in members for e in m.views.values()}):
         encoder = self.encoders[key]
-        vectors[key], present[key] = encoder.encode(products[encoder.view].tolist())
+        cells = (
+            products[encoder.view].tolist() if encoder.view in products else [None] * len(products)
+        )
+        vectors[key], present[key] = encoder.encode(cells)
     sparse = self.vectorizer is not None and any(m.kind != 'head' for m in members)
     tfidf = self.vectorizer.transform(products.text.tolist()) if sparse else None
     return Inputs(vectors, present, tfidf)
@@ -265,6 +268,6 @@ def load_model(
         raise
     except Exception as e:
         raise ProdclfError(
-            f'{folder} does not fit together ({type(e).__name__}: {str(e).splitlines()[0][:120]}). '
+            f'{folder} does not fit together ({type(e).__name__}: {first_line(e, 120)}). '
             'Remedy: copy the whole folder again, or train again'
         ) from e

@@ -169,26 +169,6 @@ class LinearModel(LogitModel):
         "Rows × weights + bias; larger is likelier"
         return x @ self.weights + self.bias
 
-    def save(
-        self,
-        folder,  # made when missing
-        **about,  # what else the header shall say
-    ) -> Path:  # the folder
-        "Write linear.safetensors, the weights in half precision"
-        about = dict(temperature=self.temperature, **about)
-        arrays = dict(weights=self.weights.astype(np.float16), bias=self.bias, prior=self.prior)
-        save_arrays(folder, 'linear', about, **arrays)
-        return Path(folder)
-
-    @classmethod
-    def load(
-        cls,
-        folder,  # where `save` wrote
-    ) -> 'LinearModel':
-        "Read a model; raises `ProdclfError` when it is missing or damaged"
-        about, *arrays = load_arrays(folder, 'linear', 'weights', 'bias', 'prior')
-        return cls(*arrays, about['temperature'])
-
 # %% ../../nbs/models/09_solvers.ipynb #8cc56b71
 def _solve_exactly(x, y, bias, loss, C, class_weight, seed):
     "Weights (D, C) by scikit-learn; changes `bias` in place"

@@ -32,6 +32,7 @@ from prodclf.encoders.onnx import (
     text_scales,
     write_onnx,
 )
+from ..encoders.tabular import refuse_columns
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
 from .runtime import ExportedModel, is_export, load_export, write_export
@@ -365,6 +366,7 @@ def export_model(
 ) -> dict:  # the card: what a person wants to know of the model and of its variants
     """Write a model as a folder that runs without torch; raises `ProdclfError` for what cannot be
     exported, and where eight bits are asked for without labeled products"""
+    refuse_columns(predictor, 'an export')
     if int8 and dataset is None:
         raise ProdclfError(
             'eight bits need labeled products, to find ranges and to judge. Remedy: --calibration '

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 
 from ..core import Clock, ProdclfError, progress
-from ..data.dataset import ProductDataset, row_blocks
+from ..data.dataset import as_dataset, row_blocks
 from prodclf.evaluate.label_errors import (
     LabelAudit,
     audit_labels,
@@ -35,7 +35,7 @@ class LabeledRows(TrainRows):
         config: TrainConfig,  # min_count, seed
         labels=None,  # (N,) names of categories, None where there is none; None: the table's
     ):
-        self.dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+        self.dataset = as_dataset(dataset)
         labels = self.dataset.column('label').to_pylist() if labels is None else labels
         self.labels = pd.Series(np.asarray(labels, object), dtype='str')
         if len(self.labels) != len(self.dataset):

@@ -15,12 +15,12 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import normalize
 
 from ..core import ProdclfError, progress, rng
-from ..data.dataset import ProductDataset, check_rows, uniform
+from ..data.dataset import as_dataset, check_rows, uniform
 from ..data.splits import split_rows
 from ..evaluate.metrics import Scorer
 from ..models.solvers import LogitModel, choose_solver, class_shares
 from ..models.solvers import fit_linear, fit_naive_bayes
-from ..models.sparse_text import SparseTextModel, count_texts
+from ..models.sparse_text import count_texts
 
 # %% ../../nbs/train/01_baselines.ipynb #6675752b
 class _Forest(LogitModel):
@@ -69,12 +69,11 @@ baseline_names = list(_fits)
 
 @dataclass
 class Baselines:
-    "Figures of the baselines, and the models and their probabilities where they were kept"
+    "Figures of the baselines, and their probabilities where they were kept"
 
     classes: list  # (C,) category names
     rows: list = field(default_factory=list)  # a dict for each model, for metrics.json
     proba: dict = field(default_factory=dict)  # name -> (test rows, C), with `keep`
-    models: dict = field(default_factory=dict)  # name -> `SparseTextModel`, with `keep`
     notes: list = field(default_factory=list)  # what to know about the figures
 
     def table(self) -> pd.DataFrame:
@@ -124,12 +123,12 @@ def fit_baselines(
     solver: str = 'auto',  # 'exact' or 'streamed'; 'auto' leaves it to `choose_solver`
     workers: int = None,  # processes that count words; None: one a core where it pays
     folder=None,  # where the counts of a large catalog lie meanwhile; None: the system's
-    keep: bool = False,  # keep models and probabilities, each in memory
+    keep: bool = False,  # keep the probabilities of the test rows, all in memory
 ) -> Baselines:
     """Fit and measure the baselines in bounded memory; raises `ProdclfError` for an unknown name,
     fewer than two categories, no words, or nothing to test on"""
     names = _checked_names(names)
-    data = data if isinstance(data, ProductDataset) else ProductDataset(data)
+    data = as_dataset(data)
     classes = list(classes or data.classes())
     y, groups, n_classes = data.codes(classes), data.groups(), len(classes)
     if split is None:
@@ -150,6 +149,5 @@ def fit_baselines(
         found.notes += model.notes
         if keep:
             found.proba[name] = proba
-            found.models[name] = SparseTextModel(x.vectorizer, model, classes)
         del model, proba  # before the next table of weights is made
     return found

@@ -14,10 +14,11 @@ from importlib import import_module
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import Clock, ProdclfError
-from ..data.dataset import ProductDataset, uniform
+from ..data.dataset import ProductDataset, as_dataset, uniform, view_columns
 from ..data.splits import require_classes, require_parts, split_rows
 from ..encoders.embeddings import embed
-from ..encoders.registry import make_encoders
+from ..encoders.registry import make_encoders, sample_rows
+from ..encoders.tabular import check_leaks
 from ..evaluate.calibration import threshold_table
 from ..evaluate.metrics import compare_paired
 from ..models.blending import Blend, choose, fit_blend, flatten_blend
@@ -40,7 +41,7 @@ class TrainRows:
         split=None,  # (N,) 0 train, 1 valid, 2 test, -1 not used; None: by `split_rows`
         measured: bool = True,  # whether there must be test rows
     ):
-        self.dataset = dataset if isinstance(dataset, ProductDataset) else ProductDataset(dataset)
+        self.dataset = as_dataset(dataset)
         self.classes = require_classes(self.dataset, config.min_count)
         self.codes, self.groups = self.dataset.codes(self.classes), self.dataset.groups()
         if split is None:
@@ -112,9 +113,10 @@ class Training:
 # %% ../../nbs/train/03_classifier.ipynb #7fdfe95e
 def _views(dataset, config) -> dict:
     "view -> encoder asked for, without views that no product has; raises when none is left"
-    asked = {v: getattr(config, v) for v in ('text', 'image') if getattr(config, v) is not None}
+    asked = {v: getattr(config, v) for v in view_columns if getattr(config, v) is not None}
     found = {v: spec for v, spec in asked.items() if dataset.has(v)}
     if not found:
+        asked.pop('tabular', None)
         raise ProdclfError(
             f'no product has {" or ".join(asked)}, and nothing else was to be read. Remedy: name '
             'the '
@@ -126,7 +128,7 @@ def _views(dataset, config) -> dict:
 def _encoder_options(views, config) -> dict:
     "Options of the encoders that were given"
     given = dict(text=['max_length'], image=['image_weights', 'image_size'])
-    found = {k: getattr(config, k) for view in views for k in given[view]}
+    found = {k: getattr(config, k) for view in views for k in given.get(view, ())}
     return {k: v for k, v in found.items() if v is not None}
 
 
@@ -140,7 +142,7 @@ def training_data(
     "Vectors and TF-IDF rows of a catalog: encoded once, cached"
     dataset, words = rows.dataset, None
     if embeddings is None:
-        views = _views(dataset, config)
+        views = dict(tabular=None) | _views(dataset, config)
         options |= _encoder_options(views, config)
         embeddings = embed(dataset, **views, precision=config.precision, **options)
     for view, stats in embeddings.stats.items():
@@ -262,7 +264,7 @@ def train_network(
         vocab=rows.classes,
         seed=config.seed,
         num_workers=workers,
-        **{v: mine.get(v) for v in ('text', 'image')},
+        **{v: mine.get(v) for v in view_columns},
     )
     more = check_fields(NetworkConfig, config.network, 'network')
     pace = [more.pop(k, None) for k in ('freeze_epochs', 'lr', 'lr_mult')]
@@ -279,7 +281,8 @@ def train_network(
 def _train_networks(rows, watched, config, encoders, clock, tracker, checkpoints, workers):
     "Text alone, image alone, both: name of the joint network, members, their encoders, curves"
     network = config.fusion if config.fusion not in ('auto', 'blend') else 'gated'
-    single = [] if config.skip_single else [*encoders]
+    alone = [v for v in encoders if v != 'tabular']
+    single = [] if config.skip_single else alone
     wanted = [*encoders] if len(encoders) == 1 else [*single, network]
     members, kept, curves = {}, {}, {}
     for name in wanted:
@@ -291,10 +294,10 @@ def _train_networks(rows, watched, config, encoders, clock, tracker, checkpoints
             learner = train_network(rows, watched, config, encoders, name, cbs, workers)
         model = learner.model.cpu().eval()
         curves[shown] = learner.curves()
-        if name in encoders:
+        if name in alone:
             encoders[name] = getattr(model, name)  # what it learned, for the fused network
         members[name] = HeadMember(model.head, {v: f'{v}-{name}' for v in model.head.dims})
-        kept |= {f'{v}-{name}': getattr(model, v).eval() for v in model.head.dims}
+        kept |= {f'{v}-{name}': e for v, e in model.views.items() if v in model.head.dims}
         del learner
     return wanted[-1], members, kept, curves
 
@@ -378,6 +381,11 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
+    if config.framework != 'pytorch' and 'tabular' in encoders:
+        raise ProdclfError(
+            f'framework={config.framework!r} reads no columns. Remedy: leave out --columns, or '
+            '--framework pytorch'
+        )
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)
@@ -393,7 +401,7 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
     vectorizer = data and data.words and data.words.vectorizer
     predictor = _as_predictor(rows, members, _alone(rows, network), kept, vectorizer)
     with clock('choosing'):
-        found |= predictor.member_log_proba(rows.dataset.take(judges, ['text', 'image']), networks)
+        found |= predictor.member_log_proba(rows.dataset.take(judges, rows.dataset.views), networks)
         y, groups = rows.codes[judges], rows.groups[judges]
         if config.fusion == 'auto':
             choice = choose(found, y, groups, seed=config.seed)
@@ -436,6 +444,15 @@ def _fit_seconds(predictor, steps) -> dict:
     wanted = {n: needs(n) for n in members} | {'fused': voters}
     return {n: sum(steps.get(s, 0.0) for s in own) for n, own in wanted.items()}
 
+# %% ../../nbs/train/03_classifier.ipynb #8a7fb9b4
+def _check_columns(rows, config) -> list:
+    "Sentences about further columns that may hold the answer; raises for one that does"
+    if config.tabular is None or not rows.dataset.has('tabular'):
+        return []
+    some = rows.learn[sample_rows(len(rows.learn), seed=config.seed)]
+    told = rows.dataset.take(some, ['tabular', 'label'])
+    return check_leaks(told.tabular, told.label)
+
 # %% ../../nbs/train/03_classifier.ipynb #e27cd2ec
 def fit_classifier(
     rows: TrainRows,  # of a catalog
@@ -446,6 +463,7 @@ def fit_classifier(
     **options,  # embeddings that are there; or of `embed`: out, workers, device …
 ) -> Training:  # not measured yet
     "Train and choose"
+    seen = _check_columns(rows, config)
     run = _train_frozen if config.mode == 'frozen' else _train_finetuned
     training = run(rows, config, clock, tracker, **options)
     paths, predictor = rows.dataset.paths(rows.classes), training.predictor
@@ -454,6 +472,9 @@ def fit_classifier(
     sizes = {
         name: int((rows.split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))
     }
+    reader = next((e for e in predictor.encoders.values() if e.view == 'tabular'), None)
+    if reader is not None:
+        predictor.notes['columns'] = [getattr(reader, 'about', reader.__repr__)(), *seen]
     predictor.notes |= dict(config=config.to_dict(), choice=training.choice, **sizes)
     return training
 

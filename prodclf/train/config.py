@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 from fastcore.basics import patch
 from ..core import ProdclfError
+from ..data.dataset import view_columns
 from ..models.ensemble import RecipeConfig
 
 # %% ../../nbs/train/02_config.ipynb #32de2399
@@ -46,11 +47,12 @@ def check_fields(
 # %% ../../nbs/train/02_config.ipynb #8369081b
 @dataclass
 class TrainConfig:
-    "How to train; every field is an option of `prodclf train`, the last two by `--config`"
+    "How to train; fields are options of `prodclf train`, or of its `--config` (the last two)"
 
     mode: str = None  # 'frozen', 'finetune', 'lora'; None: 'finetune' with 'tiny', else 'frozen'
     text: object = 'distilbert-base-uncased'  # name, folder or object of an encoder; None: no text
     image: object = 'resnet50'  # name, folder or object of an encoder; None: no images
+    tabular: object = 'columns'  # encoder of what `--columns` names; None: nothing of it
     image_weights: str = None  # file with the weights of the image encoder; default: from its hub
     fusion: str = 'auto'  # 'auto', 'blend', or the name of a fusion head
     solver: str = 'auto'  # of the linear members: 'exact', 'streamed', 'auto' by size
@@ -82,13 +84,13 @@ class TrainConfig:
             if (value := getattr(self, name)) not in choices:
                 known = ', '.join(str(c) for c in choices if c)
                 raise ProdclfError(f'{name}={value!r}. Remedy: one of {known}')
-        if self.text is None and self.image is None:
-            raise ProdclfError('nothing is read. Remedy: name a text or an image encoder')
         self.refuse_idle()
 
 # %% ../../nbs/train/02_config.ipynb #1d2b4008
 def _idle(c):
     "(whether a setting would change nothing, what is wrong, the remedy) of all that could"
+    nothing = c.text is None and c.image is None
+    yield nothing, 'nothing is read', 'name a text or an image encoder'
     alone = c.fusion not in ('auto', 'blend')
     networks, network = c.mode != 'frozen' or alone, c.network or {}
     none = f"is for networks, and mode='frozen' with fusion={c.fusion!r} trains none"
@@ -129,6 +131,4 @@ def refuse_idle(self: TrainConfig):
 def to_dict(self: TrainConfig) -> dict:
     "The fields for a JSON file; encoder objects by their names"
     plain = {f.name: getattr(self, f.name) for f in fields(self)}
-    return plain | {
-        v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in ('text', 'image')
-    }
+    return plain | {v: getattr(plain[v], 'name', plain[v] and str(plain[v])) for v in view_columns}

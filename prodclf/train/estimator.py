@@ -14,8 +14,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from ..core import Clock, ProdclfError
 from ..data.dataset import ProductDataset
+from ..data.catalog import tabular_columns
+from ..data.dedup import without_placeholders
 from ..data.tables import choose_columns
-from ..data.text import cell_text, clean_text, join_texts
+from ..data.text import cell_text, clean_text, join_texts, tabular_cell
+from ..encoders.tabular import present_columns
 from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
 from ..models.evaluation import evaluate_model
@@ -32,6 +35,14 @@ def _text_frame(values) -> pd.DataFrame:
         )
     return pd.DataFrame(dict(text=values))
 
+
+def _tabular_role(X, columns, roles) -> dict:
+    "The cells of further columns, where they are asked for"
+    if not (keys := tabular_columns(columns, list(X.columns), roles, 'X')):
+        return {}
+    rows = X[[*dict.fromkeys(keys.values())]].to_dict('records')
+    return dict(tabular=[tabular_cell(r.get, keys) for r in rows])
+
 # %% ../../nbs/train/04_estimator.ipynb #db6bfdfa
 def product_table(
     X,  # data frame, or a list or series of texts
@@ -40,6 +51,7 @@ def product_table(
     group: str = None,  # column whose equal values are variants of one product
     path: str = None,  # column with category paths
     labels=None,  # (N,) category names, where they are known
+    columns=None,  # further columns that the model reads, such as ['brand', 'price']
 ) -> pd.DataFrame:  # one row for each row of X
     """The columns of a data frame in the roles of the product table; raises for one that is not
     there"""
@@ -65,6 +77,7 @@ def product_table(
         path=column(found.path),
         group=[g or f'row {i}' for i, g in enumerate(column(found.group))],
     )
+    roles |= _tabular_role(X, columns, found)
     if any(images) and not any(roles['image']):
         first = next(v for v in images if v)
         raise ProdclfError(
@@ -83,6 +96,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image=None,  # column with paths of images; None: text only
         group=None,  # column whose equal values are variants of one product
         path=None,  # column with category paths, for the report
+        columns=None,  # further columns to read, such as ['brand', 'price:number']
         text_encoder='lsa',  # name, folder or object; None: no vectors of texts
         image_encoder='descriptors',  # name, folder or object
         mode=None,  # 'frozen', 'finetune', 'lora'; None: 'finetune' where an encoder is 'tiny'
@@ -99,6 +113,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.image = image
         self.group = group
         self.path = path
+        self.columns = columns
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.mode = mode
@@ -136,7 +151,10 @@ def _config(self: MultimodalClassifier):
 
 @patch
 def _products(self: MultimodalClassifier, X, labels=None, group=None):
-    return product_table(X, self.text, self.image, group, self.path if labels else None, labels)
+    path, columns = self.path if labels else None, self.columns
+    if labels is None and columns and isinstance(X, pd.DataFrame):
+        columns = present_columns(columns, list(X.columns), 'X')[0]
+    return product_table(X, self.text, self.image, group, path, labels, columns)
 
 # %% ../../nbs/train/04_estimator.ipynb #b8ba1f32
 @patch
@@ -156,7 +174,8 @@ def fit(
     names = [str(c) for c in self.classes_]
     if len(set(names)) < len(names):
         raise ProdclfError('two labels are written alike. Remedy: strings, or numbers, not both')
-    dataset = ProductDataset(self._products(X, [str(v) for v in y], self.group))
+    products = self._products(X, [str(v) for v in y], self.group)
+    dataset = ProductDataset(without_placeholders(products))
     config, clock = self._config(), Clock()
     valid = None if config.mode != 'frozen' or config.fusion not in ('auto', 'blend') else 0
     split = np.zeros(len(y), np.int8) if valid == 0 else _own_split(dataset, config)
@@ -199,7 +218,7 @@ def predict(
 # %% ../../nbs/train/04_estimator.ipynb #fe6fb3d0
 def _held_out_scores(training, seed: int) -> tuple:
     "Rows of results, and model -> (n, C) probabilities, of training rows that were held out"
-    recipe, names = training.recipe, ('linear_svm', 'text', 'image')
+    recipe, names = training.recipe, ('linear_svm', 'text', 'image', 'tabular')
     log_proba = {n: z for n, z in recipe.held_out.items() if n in names}
     log_proba = {n: log_proba[n] for n in names if n in log_proba}
     log_proba['fused'] = recipe.choice.blend(recipe.held_out)

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['text_layouts', 'text_activations', 'resnet_depths', 'NamedLayer', 'linear', 'layer_norm', 'embedding', 'convolution',
-           'BatchNorm', 'masked_moments', 'attend', 'TransformerLayer', 'pool', 'TextNetwork', 'ConvNorm', 'Residual',
-           'ResNet', 'MobileNet', 'Chain', 'TinyImages', 'named_variables', 'put_weights', 'take_weights', 'as_torch']
+           'BatchNorm', 'masked_moments', 'attend', 'TransformerLayer', 'pool', 'TextNetwork', 'ConvNorm', 'Chain',
+           'Residual', 'ResNet', 'MobileNet', 'TinyImages', 'named_variables', 'put_weights', 'take_weights',
+           'as_torch']
 
 # %% ../../nbs/train/07_tensorflow.ipynb #25b89dc5
 try:
@@ -338,7 +339,28 @@ class ConvNorm(NamedLayer):
         return tf.nn.relu(x) if self.top is None else tf.clip_by_value(x, 0.0, self.top)
 
 # %% ../../nbs/train/07_tensorflow.ipynb #3f3dd385
-class Residual(NamedLayer):
+class Chain(NamedLayer):
+    "Layers one after the other"
+
+    def __init__(
+        self,
+        layers: list,  # applied in order
+    ):
+        super().__init__()
+        self.layers = layers
+
+    def call(
+        self,
+        x,  # B,H,W,C
+        training=False,  # whether this is training
+        where=None,  # (B,) bool: rows that have an image; None: all
+    ):
+        for layer in self.layers:
+            x = layer(x, training=training, where=where)
+        return x
+
+
+class Residual(Chain):
     "x + layers(x), with a shortcut where shapes change, and perhaps a ReLU at the end"
 
     def __init__(
@@ -347,8 +369,8 @@ class Residual(NamedLayer):
         shortcut=None,  # layer for x; None: x as it is
         relu: bool = False,  # whether a ReLU follows
     ):
-        super().__init__()
-        self.layers, self.shortcut, self.relu = layers, shortcut, relu
+        super().__init__(layers)
+        self.shortcut, self.relu = shortcut, relu
 
     def call(
         self,
@@ -356,13 +378,9 @@ class Residual(NamedLayer):
         training=False,  # whether this is training
         where=None,  # (B,) bool: rows that have an image; None: all
     ):
-        z, same = (
-            x,
-            x if self.shortcut is None else self.shortcut(x, training=training, where=where),
-        )
-        for layer in self.layers:
-            z = layer(z, training=training, where=where)
-        return tf.nn.relu(z + same) if self.relu else z + same
+        same = x if self.shortcut is None else self.shortcut(x, training=training, where=where)
+        z = super().call(x, training, where) + same
+        return tf.nn.relu(z) if self.relu else z
 
 # %% ../../nbs/train/07_tensorflow.ipynb #a949c9e0
 def _named(block: NamedLayer, **pairs) -> NamedLayer:
@@ -397,7 +415,7 @@ def _resnet_block(i: int, width: int, stride: int, convs: int, frozen: bool) -> 
     return _named(block, **{f'conv{n}': (f'bn{n}', pair) for n, pair in enumerate(layers, 1)})
 
 # %% ../../nbs/train/07_tensorflow.ipynb #41b2c2d4
-class ResNet(NamedLayer):
+class ResNet(Chain):
     "torchvision's ResNet without its classifier: B,H,W,3 normalized images in, (B, dim) out"
 
     def __init__(
@@ -405,16 +423,16 @@ class ResNet(NamedLayer):
         name: str,  # a key of `resnet_depths`
         frozen: bool = False,  # whether batch norm keeps its statistics
     ):
-        super().__init__()
+        super().__init__([])
         depths, convs = resnet_depths[name]
         self.stem = ConvNorm(3, 64, 7, 2, frozen=frozen)
         _named(self, conv1=('bn1', self.stem))
-        self.stages, i = [], 64
+        i = 64
         for n, depth in enumerate(depths):
             width = 64 * 2**n
             for m in range(depth):
                 block = _resnet_block(i, width, 2 if n and not m else 1, convs, frozen)
-                self.stages.append(self.part(f'layer{n + 1}.{m}', block))
+                self.layers.append(self.part(f'layer{n + 1}.{m}', block))
                 i = width * (4 if convs == 3 else 1)
         self.dim = i
 
@@ -426,12 +444,10 @@ class ResNet(NamedLayer):
     ):
         x = self.stem(x, training=training, where=where)
         x = tf.nn.max_pool2d(_padded(x, 1), 3, 2, 'VALID')  # nothing is below zero behind a ReLU
-        for block in self.stages:
-            x = block(x, training=training, where=where)
-        return tf.reduce_mean(x, (1, 2))  # B,dim
+        return tf.reduce_mean(super().call(x, training, where), (1, 2))  # B,dim
 
 # %% ../../nbs/train/07_tensorflow.ipynb #bbe558b8
-class MobileNet(NamedLayer):
+class MobileNet(Chain):
     "torchvision's MobileNetV2 without its classifier, whose dropout stays: (B, 1280) out"
 
     # expansion, channels, blocks, stride of the first
@@ -443,9 +459,9 @@ class MobileNet(NamedLayer):
         frozen: bool = False,  # whether batch norm keeps its statistics
         dropout: float = 0.2,  # on the features
     ):
-        super().__init__()
+        super().__init__([])
         how, i, self.dim = dict(top=6.0, frozen=frozen), 32, 1280
-        self.layers = [self.part('features.0', ConvNorm(3, 32, 3, 2, **how))]
+        self.layers.append(self.part('features.0', ConvNorm(3, 32, 3, 2, **how)))
         for expand, o, blocks, first in self.stages:
             for n in range(blocks):
                 block = self._inverted(i, o, first if n == 0 else 1, expand, how)
@@ -471,33 +487,11 @@ class MobileNet(NamedLayer):
         training=False,  # whether this is training
         where=None,  # (B,) bool: rows that have an image; None: all
     ):
-        for layer in self.layers:
-            x = layer(x, training=training, where=where)
+        x = super().call(x, training, where)
         return self.drop(tf.reduce_mean(x, (1, 2)), training=training)  # B,1280
 
-# %% ../../nbs/train/07_tensorflow.ipynb #68193e84
-class Chain(NamedLayer):
-    "Layers one after the other"
-
-    def __init__(
-        self,
-        layers: list,  # applied in order
-    ):
-        super().__init__()
-        self.layers = layers
-
-    def call(
-        self,
-        x,  # B,H,W,C
-        training=False,  # whether this is training
-        where=None,  # (B,) bool: rows that have an image; None: all
-    ):
-        for layer in self.layers:
-            x = layer(x, training=training, where=where)
-        return x
-
 # %% ../../nbs/train/07_tensorflow.ipynb #b9eb5d51
-class TinyImages(NamedLayer):
+class TinyImages(Chain):
     "The `tiny` image encoder of this book: B,64,64,3 normalized images in, (B, 128) out"
 
     def __init__(
@@ -505,14 +499,14 @@ class TinyImages(NamedLayer):
         widths=(24, 48, 96, 128),  # channels of each stage; each halves the image
         frozen: bool = False,  # whether batch norm keeps its statistics
     ):
-        super().__init__()
-        self.stages, i, self.dim = [], 3, widths[-1]
+        super().__init__([])
+        i, self.dim = 3, widths[-1]
         for n, o in enumerate(widths):
             layers = [self.part(f'features.{n}.0', ConvNorm(i, o, 3, 2, frozen=frozen))]
             if n:
                 pair = self.part(f'features.{n}.1.conv', ConvNorm(o, o, frozen=frozen))
                 layers.append(Residual([pair]))
-            self.stages += layers
+            self.layers += layers
             i = o
 
     def call(
@@ -521,9 +515,7 @@ class TinyImages(NamedLayer):
         training=False,  # whether this is training
         where=None,  # (B,) bool: rows that have an image; None: all
     ):
-        for layer in self.stages:
-            x = layer(x, training=training, where=where)
-        return tf.reduce_mean(x, (1, 2))  # B,128
+        return tf.reduce_mean(super().call(x, training, where), (1, 2))  # B,128
 
 # %% ../../nbs/train/07_tensorflow.ipynb #6ef37a7d
 def _leaf(layer) -> dict:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from ..core import ProdclfError, write_json
+from ..core import ProdclfError, peak_megabytes, write_json
 from .tensorflow import as_torch, keras, named_variables, put_weights, take_weights, tf
 from .tensorflow_network import Network
 
@@ -411,7 +411,7 @@ def run_job(
         done.append(_task(session, number, task))
     save_file(take_weights(session.network), folder / 'result.safetensors')
     seconds = dict(build=session.build_seconds, job=time.perf_counter() - start)
-    report = dict(tasks=done, seconds=seconds, megabytes=_peak_megabytes(), versions=versions())
+    report = dict(tasks=done, seconds=seconds, megabytes=peak_megabytes(), versions=versions())
     write_json(folder / 'report.json', report)
     return report
 
@@ -419,14 +419,6 @@ def run_job(
 def versions() -> dict:
     "Which TensorFlow and which Keras compute here"
     return dict(tensorflow=tf.__version__, keras=keras.__version__)
-
-
-def _peak_megabytes() -> float:
-    "The most memory that this process has held"
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == 'darwin' else 1e3)
 
 
 def run_folders(

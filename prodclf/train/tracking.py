@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, cache_folder, digest, need, plain
+from ..core import ProdclfError, cache_folder, digest, markdown_table, need, plain
 
 # %% ../../nbs/train/00_tracking.ipynb #f7f6e4e1
 class HistoryFile:
@@ -156,10 +156,8 @@ class _EventFile:
 
 def _markdown(table: pd.DataFrame) -> str:
     "A table with its index in Markdown"
-    rows = [['', *map(str, table.columns)], ['---'] * (table.shape[1] + 1)]
     shown = table.map(lambda v: f'{v:.4g}' if isinstance(v, float) else str(v))
-    rows += [[str(i), *r] for i, r in zip(table.index, shown.to_numpy(), strict=True)]
-    return '\n'.join('| ' + ' | '.join(c.replace('|', '/') for c in r) + ' |' for r in rows)
+    return markdown_table([['', *shown.columns], *shown.itertuples()])
 
 # %% ../../nbs/train/00_tracking.ipynb #f4bec254
 @register_tracker('tensorboard')
