@@ -1,6 +1,7 @@
 """`prodclf serve` as a process: answers like the model, bad weather, the end under load, and a fuzz run over the document."""
 
 import base64
+import gc
 import io
 import json
 import os
@@ -100,7 +101,7 @@ def image(model, tmp_path_factory):
     (place / 'without').mkdir()
     (place / 'without' / 'sitecustomize.py').write_text(
         'import sys\n'
-        'for name in "torch torchvision transformers pandas sklearn fastai pyarrow matplotlib".split():\n'
+        'for name in "torch torchvision transformers pandas scipy sklearn fastai pyarrow matplotlib".split():\n'
         '    sys.modules[name] = None\n'
     )
     return place / 'image', os.pathsep.join(map(str, (place / 'without', place / 'image')))
@@ -340,3 +341,24 @@ def test_workers_and_keys(image, tmp_path, surroundings):
     assert code == 0
     with pytest.raises(httpx.ConnectError):
         ask(2)
+
+
+def test_what_lives_as_long_as_the_server_is_no_garbage():
+    "While requests are taken, the garbage collector leaves alone what was there before; afterwards nothing is changed"
+    from prodclf.serve.server import open_socket, run_server
+    from prodclf.serve.service import create_app
+
+    class Sure:
+        classes, paths, views, threshold, card = ['Mugs'], None, ('text',), 0.0, {}
+
+        def predict(self, products):
+            return np.ones((len(products), 1), np.float32), dict(text=np.ones((len(products), 1), np.float32))
+
+    def look():
+        frozen.append(gc.get_freeze_count())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    frozen, handler = [], signal.getsignal(signal.SIGTERM)
+    run_server(create_app(Sure()), open_socket('127.0.0.1', 0), ready=look, drain=0.0)
+    assert frozen[0] > 10_000 and gc.get_freeze_count() == 0
+    assert signal.getsignal(signal.SIGTERM) is handler

@@ -66,6 +66,7 @@ def write_networks(
     export_encoder(encoder, folder / 'fp32')
     if encoder.view == 'text':
         quantize_encoder(folder / 'fp32', folder / 'int8')
+        quantize_encoder(folder / 'fp32', folder / 'per block', scales='per block')
         x = draw.integers(5, encoder.body.config.vocab_size, (rows, tokens))
     else:
         shape = encoder.size, encoder.size, 3
@@ -128,8 +129,12 @@ def onnx_comparisons(
         torch, floats = (_in_torch, [given]), (_in_onnx, [given | dict(precision='fp32')])
         limits = dict(memory=None, pairs=3 if full else 1, calls=4 if full else 2)
         others = {'torch fp32': torch, 'onnxruntime fp32': floats}
-        what, ours = f'{name} int8', (_in_onnx, given | dict(precision='int8'))
-        found.append(Comparison(what, setup, ours, others, **limits))
+        kinds = dict(int8='int8')
+        if name not in ('mobilenet_v2', 'resnet50', 'tiny-image'):
+            kinds['int8 per block'] = 'per block'
+        for what, precision in kinds.items():
+            ours = _in_onnx, given | dict(precision=precision)
+            found.append(Comparison(f'{name} {what}', setup, ours, others, **limits))
         what, ours = f'{name} fp32', (_in_onnx, given | dict(precision='fp32'))
         found.append(Comparison(what, setup, ours, {'torch fp32': torch}, **limits))
     return found

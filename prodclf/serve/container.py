@@ -19,7 +19,6 @@ container_packages = (
     'onnxruntime',
     'tokenizers',
     'pillow',
-    'scipy',
     'fastapi',
     'uvicorn',
     'python-multipart',

@@ -103,7 +103,7 @@ def predict(
 # %% ../../nbs/serve/01_engine.ipynb #8b7412fa
 def load_engine(
     folder,  # that `prodclf train`, `prodclf demo` or `prodclf export` wrote
-    threads: int = None,  # of one batch, in an export; None: all cores
+    threads: int = None,  # that encode at the same time, in an export; None: all cores
 ):
     "The engine of a folder; raises `ProdclfError` for one that is no model, or needs torch"
     folder = Path(folder)

@@ -26,8 +26,10 @@ from prodclf.encoders.onnx import (
     check_onnx,
     check_photos,
     export_encoder,
+    image_scales,
     most_photos,
     quantize_encoder,
+    text_scales,
     write_onnx,
 )
 from ..encoders.tabular import refuse_columns
@@ -298,10 +300,10 @@ def _megabytes(folder: Path) -> float:
 def _tried(judge: _Judge, key: str, source: Path, place: Path, photos: list, bounds) -> tuple:
     "The better of the two eight-bit versions: rows about both, its folder and vectors, or None"
     rows, found = [], []
-    for scales, per_channel in (('per channel', True), ('per tensor', False)):
+    for scales in text_scales if judge.model.encoders[key].view == 'text' else image_scales:
         row = dict(part=key, scales=scales, kept=False)
         try:
-            folder = quantize_encoder(source, place / f'{key}-{per_channel}', photos, per_channel)
+            folder = quantize_encoder(source, place / f'{key}-{scales}', photos, scales)
             vectors = judge.vectors(folder)
             row |= judge({key: vectors}) | dict(megabytes=_megabytes(folder))
             row['why'] = bounds.why_not(row)

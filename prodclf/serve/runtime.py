@@ -118,12 +118,12 @@ def _log_softmax(z: np.ndarray) -> np.ndarray:
 class _Member:
     "One of those that vote"
 
-    def __init__(self, name: str, about: dict, folder: Path, threads: int):
+    def __init__(self, name: str, about: dict, folder: Path):
         self.kind, self.views = about['kind'], about['views']
         self.temperature = about.get('temperature', 1.0)
         self.head = self.weights = None
         if self.kind != 'sparse':
-            self.head = onnx_session(folder / f'member-{name}.onnx', threads)
+            self.head = onnx_session(folder / f'member-{name}.onnx')
         if self.kind != 'head':
             file = folder / f'member-{name}'
             self.weights = np.load(f'{file}-weights.npy', mmap_mode='r')  # V,C float16
@@ -223,7 +223,7 @@ class ExportedModel:
         kinds = about['encoders'].items()
         try:
             self.encoders = {k: self._load(folder / f'encoder-{k}', v, threads) for k, v in kinds}
-            self.members = {k: _Member(k, m, folder, threads) for k, m in members}
+            self.members = {k: _Member(k, m, folder) for k, m in members}
             self.words = _Words(about['words'], folder) if about['words'] else None
         except (KeyError, OSError, ValueError) as e:
             if isinstance(e, ProdclfError):
@@ -268,7 +268,7 @@ class OnnxEngine:
     def __init__(
         self,
         folder,  # written by `prodclf export`
-        threads: int = 1,  # of one answer
+        threads: int = 1,  # that encode at the same time
     ):
         self.folder, about = Path(folder), read_export(folder)
         self.classes, self.paths = about['classes'], about['paths'] or None
@@ -298,7 +298,7 @@ class OnnxEngine:
 
 def load_export(
     folder,  # written by `prodclf export`
-    threads: int = 1,  # of one answer
+    threads: int = 1,  # that encode at the same time
 ) -> OnnxEngine:
     "The engine of an export; raises `ProdclfError` that names what is missing or damaged"
     return OnnxEngine(folder, threads)

@@ -6,7 +6,7 @@
 __all__ = ['patient_protocol', 'shut_gate', 'make_server', 'open_socket', 'run_server', 'run_workers', 'Crew']
 
 # %% ../../nbs/serve/09_server.ipynb #e433e91d
-import asyncio, ctypes, signal, socket, struct, sys, tempfile, time
+import asyncio, ctypes, gc, os, select, signal, socket, struct, sys, tempfile, time
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -65,7 +65,11 @@ def shut_gate(
     refuse_all = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))  # BPF: return 0
     program = struct.pack('HL', 1, ctypes.addressof(refuse_all))
     for s in sockets:
-        s.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+        try:
+            s.setsockopt(socket.SOL_SOCKET, 26, program)  # SO_ATTACH_FILTER
+        except PermissionError:
+            with socket.socket(fileno=os.dup(s.fileno())) as same:
+                same.listen(0)
 
 # %% ../../nbs/serve/09_server.ipynb #6586c5b3
 def _uvicorn_config(app, host: str, port: int, grace: float, head_seconds: float):
@@ -114,9 +118,15 @@ def make_server(
 
         async def on_tick(self, counter):
             if self.until is not None and time.monotonic() >= self.until:
-                shut_gate(s for server in self.servers for s in server.sockets)
-                for _ in range(30):  # turns of the loop: what has come through is read
+                sockets = [s for server in self.servers for s in server.sockets]
+                shut_gate(sockets)
+                for turn in range(400):  # of the loop: who waits is let in
                     await asyncio.sleep(0.005)
+                    if turn > 9 and not select.select(sockets, [], [], 0)[0]:
+                        break
+                for server in self.servers:
+                    server.close()  # now, while nobody waits
+                await asyncio.sleep(0.15)  # what they ask is read
                 self.should_exit = True
             return await super().on_tick(counter)
 
@@ -152,7 +162,10 @@ def run_server(
     "Serve until a signal comes; what is under way is answered"
     server = make_server(app, **options)
     before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    gc.collect()
+    gc.freeze()
     server.run(sockets=[listener])
+    gc.unfreeze()
     for s, handler in before.items():
         signal.signal(s, handler)
 
