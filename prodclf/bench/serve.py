@@ -7,7 +7,8 @@ __all__ = ['litserve_program', 'http_requests', 'Load', 'closed_loop', 'load_fig
            'measure_server', 'bare_engine', 'serve_variants', 'run_serve_bench', 'shown_serve']
 
 # %% ../../nbs/bench/07_serve.ipynb #3533789a
-import asyncio, base64, json, os, re, socket, subprocess, sys, tempfile, time
+import asyncio, base64, json, os, re, signal, socket, subprocess, sys, tempfile, time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,11 +174,17 @@ if __name__ == "__main__":
     server.run(port=int(sys.argv[2]), generate_client_file=False, log_level="error")
 '''
 
+# %% ../../nbs/bench/07_serve.ipynb #85f4ddad
+def _program_file(handler) -> Path:
+    "A file with a program, which processes that it starts can import"
+    text = handler
+    if not isinstance(handler, str):
+        text = f'{source_of(handler)}\nimport sys\n{handler.__name__}(*sys.argv[1:])\n'
+    with tempfile.NamedTemporaryFile('w', suffix='.py', delete=False) as file:
+        file.write(text)
+    return Path(file.name)
+
 # %% ../../nbs/bench/07_serve.ipynb #528cb7ec
-def _as_program(handler) -> str:
-    return f'{source_of(handler)}\nimport sys\n{handler.__name__}(*sys.argv[1:])\n'
-
-
 class ServerProcess:
     "A server in a process of its own; a context"
 
@@ -192,12 +199,10 @@ class ServerProcess:
             self.place = s.getsockname()
         port, python = str(self.place[1]), python or sys.executable
         words = ['-m', 'prodclf.cli.main', 'serve', str(folder), '--port', port]
+        self.file = None
         if handler is not None:
-            text = handler if isinstance(handler, str) else _as_program(handler)
-            self.file = tempfile.NamedTemporaryFile('w', suffix='.py', delete=False)
-            self.file.write(text)
-            self.file.close()
-            words = [self.file.name, str(folder), port]
+            self.file = _program_file(handler)
+            words = [str(self.file), str(folder), port]
         home = str(Path(__file__).parent.parent.parent) if '__file__' in globals() else os.getcwd()
         path = os.pathsep.join(filter(None, [os.environ.get('PYTHONPATH'), home]))
         quiet = dict(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -211,10 +216,13 @@ class ServerProcess:
 
     def __exit__(self, *_):
         self.process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # and what it had started
+        self.process.wait()
+        if self.file:
+            self.file.unlink()
 
 # %% ../../nbs/bench/07_serve.ipynb #41bf3992
 def _ready(server: ServerProcess, request: bytes, patience: float = 90.0):
