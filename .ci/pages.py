@@ -412,6 +412,8 @@ class Pages:
         self.check_titles()
         self.check_bars()
         self.check_look()
+        if self.folder == out:
+            self.check_commands()
         return self.faults
 
     def check_links(self, name: str, text: str):
@@ -532,6 +534,18 @@ class Pages:
         ):
             if len(alt) < 15:
                 self.fault(name, f'an image whose alternative text is {alt!r}')
+
+    def check_commands(self):
+        "Each command has its page, and each of its options is on it"
+        for name, command in made.parser().items():
+            cells = self.cells.get(page := f'commands/{name}.qmd')
+            if cells is None:
+                self.fault(page, f'prodclf {name} has no page')
+                continue
+            params = [p for p in command.params if p.param_type_name == 'option' and not p.hidden]
+            for option in (o for p in params for o in [*p.opts, *p.secondary_opts]):
+                if f'`{option}`' not in cells[0]['source']:
+                    self.fault(page, f'the option {option} is not on it')
 
     def check_bars(self):
         "The targets of sidebar and navigation bar"

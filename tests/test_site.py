@@ -51,7 +51,7 @@ def test_a_site_that_is_in_order(site):
 
 
 # The eleven faults that were once seen on the site, put back one by one: (number, what is put back, what the check says).
-# Number 1, a notebook that cannot be processed, number 2, an old README, and number 8, the commands, have tests of their own below
+# Number 1, a notebook that cannot be processed, number 2, an old README, and number 8, options that stand on no page, have tests of their own below
 
 @pytest.mark.parametrize('number, cell, fault', [
     (3, text('[more](../data/03_tables.ipynb)'), 'leads nowhere'),
@@ -186,6 +186,19 @@ def test_the_page_of_a_command(built):
     page = (built/'commands'/'train.qmd').read_text()
     assert '`--text-encoder`' in page and '| `--out` | path | required |' in page and 'prodclf train' in page and '## Exit codes' in page
     assert {p.stem for p in (built/'commands').glob('*.qmd')} == {'index', *pages.commands()} and 'commands/train.qmd' in (built/'sidebar.yml').read_text()
+
+
+def test_a_command_or_option_without_a_page_is_found(built, tmp_path):
+    "Number 8"
+    folder = shutil.copytree(built/'commands', tmp_path/'commands')
+    site = pages.Pages(tmp_path)
+    site.check_commands()
+    assert site.faults == []
+    (folder/'serve.qmd').unlink()
+    (folder/'train.qmd').write_text((folder/'train.qmd').read_text().replace('`--text-encoder`', ''))
+    site = pages.Pages(tmp_path)
+    site.check_commands()
+    assert sorted(site.faults) == ['commands/serve.qmd: prodclf serve has no page', 'commands/train.qmd: the option --text-encoder is not on it']
 
 
 def test_every_name_of_the_package_is_on_its_page(built):
