@@ -73,6 +73,7 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
     from fastai.callback.core import Callback
     from prodclf.encoders.weights import weights_digest
     from prodclf.models.dataloaders import ProductRows
+    from prodclf.models.losses_and_callbacks import Compiled
 
     class Ends(Callback):
         order = 99
@@ -87,10 +88,10 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
         test.take(np.arange(len(test)), ['text', 'image']), model.text, model.image, keep=True
     )
     rows.read(np.arange(len(test)))  # decoded once
-    if compiled:
-        model.compile(dynamic=True)
-    learn.add_cb(Ends())
+    learn.add_cbs([Ends()] + [Compiled()] * compiled)
     learn.fine_tune()
+    for encoder in model.encoders.values() if compiled else ():
+        encoder.body.compile()  # the callback compiles for training alone
 
     @torch.inference_mode()
     def predict(at):
