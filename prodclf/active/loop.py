@@ -19,7 +19,7 @@ from ..core import ProdclfError, atomic_path, digest, plain, progress, write_jso
 from ..data.dataset import ProductDataset, as_dataset, name_hashes, uniform
 from ..data.splits import split_rows
 from ..encoders.embeddings import embed
-from ..evaluate.metrics import accuracy, macro_f1
+from ..evaluate.metrics import accuracy, accuracy_and_f1
 from .curves import Curve
 from .feature_space import FeatureSpace, HeadProbabilities, committee_probabilities
 from .feature_space import dropout_draws, fit_head, is_many, pool_probabilities
@@ -334,7 +334,7 @@ def _measure(self: ActiveLoop, head, seen, before) -> dict:
     if head is None:
         return record
     guesses = HeadProbabilities(self.space.test, head).look().guesses
-    record |= dict(accuracy=accuracy(test, guesses), macro_f1=macro_f1(test, guesses))
+    record |= accuracy_and_f1(test, guesses)
     if 'valid' in self.targets:
         valid = HeadProbabilities(self.space.valid, head).look().guesses
         record['valid_accuracy'] = accuracy(self.targets['valid'], valid)
@@ -431,7 +431,7 @@ def ceiling(
     head = fit_head(space.pool, y, classes, None, l2, seed)
     guesses = HeadProbabilities(space.test, head).look().guesses
     found = dict(seed=seed, labels=int((y >= 0).sum()))
-    found |= dict(accuracy=accuracy(test, guesses), macro_f1=macro_f1(test, guesses))
+    found |= accuracy_and_f1(test, guesses)
     if is_many(found['labels'], space.pool, classes):
         found['fit'] = 'Adam, reading every label several times'
     if folder:

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .frame import check_size, write_bench
 from .load import write_products
 from .throughput import matmul_ceiling, training_parts
-from ..core import ProdclfError
+from ..core import ProdclfError, first_line
 from ..data.dataset import ProductDataset
 from ..encoders.image import freeze_batchnorm
 from ..models.dataloaders import ProductBatch, product_dataloaders
@@ -258,7 +258,7 @@ def gpu_report(
                 if say:
                     say('  '.join(f'{k}: {_shown(v)}' for k, v in row.items() if v is not None))
         except (RuntimeError, ProdclfError) as e:
-            rows.append(dict(what=part.__name__.strip('_'), note=str(e).splitlines()[0][:200]))
+            rows.append(dict(what=part.__name__.strip('_'), note=first_line(e, 200)))
     gpu = device.type == 'cuda'
     name = torch.cuda.get_device_name(device) if gpu else 'cpu'
     about = dict(device=name, torch=torch.__version__, day=time.strftime('%Y-%m-%d'))

@@ -23,7 +23,7 @@ from torch import nn
 from torchvision import models
 
 # %% ../../nbs/encoders/05_image.ipynb #5c8b4827
-from ..core import ProdclfError, digest, need, write_json
+from ..core import ProdclfError, digest, first_line, need, write_json
 from .descriptors import call_maker, encoder_makers, image_batches, register_encoder
 from .preparation import prepare_image
 from .text import folder_config, folder_model, half_precision, paired
@@ -184,7 +184,7 @@ def _probe(self: ImageEncoder) -> list:
     except Exception as e:
         raise ProdclfError(
             f"{self.name} cannot encode images of {self.size} px with pooling {self.pooling!r} "
-            f"({str(e).splitlines()[0][:100]}). Remedy: size=224, pooling='auto'"
+            f"({first_line(e, 100)}). Remedy: size=224, pooling='auto'"
         ) from None
     finally:
         self.train(training)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import nn
-from ..core import ProdclfError, digest, environment, write_json
+from ..core import ProdclfError, digest, environment, first_line, write_json
 from .descriptors import call_maker, encoder_makers, register_encoder
 from .preparation import missing_text
 from .tokenize import TokenizedTexts, length_batches, train_tokenizer
@@ -335,7 +335,7 @@ def folder_config(
     except Exception as e:
         raise ProdclfError(
             f"{Path(folder) / 'config.json'} does not describe a model that transformers knows "
-            f"({str(e).splitlines()[0][:80]}). Remedy: pass an encoder that AutoModel can "
+            f"({first_line(e, 80)}). Remedy: pass an encoder that AutoModel can "
             "load without remote code"
         ) from None
     part = getattr(config, f'{dict(text="text", image="vision")[view]}_config', config)
@@ -370,7 +370,7 @@ def folder_model(
         )
     except Exception as e:
         raise ProdclfError(
-            f"the weights in {folder} cannot be read ({str(e).splitlines()[0][:80]}). Remedy: "
+            f"the weights in {folder} cannot be read ({first_line(e, 80)}). Remedy: "
             "copy model.safetensors again, whole"
         ) from None
     lost = sorted(str(k) for k in info['missing_keys'] if 'pooler' not in k)
@@ -408,7 +408,7 @@ def _folder_tokenizer(folder: Path, config):
         ) from None
     except Exception as e:
         raise ProdclfError(
-            f"the tokenizer in {folder} cannot be read ({str(e).splitlines()[0][:80]}). Remedy: "
+            f"the tokenizer in {folder} cannot be read ({first_line(e, 80)}). Remedy: "
             "copy tokenizer.json again, whole"
         ) from None
     pad = getattr(getattr(config, 'text_config', config), 'pad_token_id', None)

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from ..core import ProdclfError, atomic_path, digest
+from ..core import ProdclfError, atomic_path, digest, first_line
 
 # %% ../../nbs/encoders/01_weights.ipynb #633f0923
 def read_weights(
@@ -233,7 +233,7 @@ def torchvision_weights(
     except Exception as e:
         raise ProdclfError(
             f"the weights of {name} are not on this machine and cannot be fetched "
-            f"({str(e).splitlines()[0][:80]}). Remedy: {_pass_weights}"
+            f"({first_line(e, 80)}). Remedy: {_pass_weights}"
         ) from None
     finally:
         socket.setdefaulttimeout(timeout)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, cache_folder, digest, markdown_table, need, plain
+from ..core import ProdclfError, cache_folder, digest, first_line, markdown_table, need, plain
 
 # %% ../../nbs/train/00_tracking.ipynb #f7f6e4e1
 class HistoryFile:
@@ -227,7 +227,7 @@ def _start_wandb(folder: Path, name: str, config: dict):
             settings=wandb.Settings(silent=True, console='off', x_disable_stats=True),
         )
     except wandb.Error as e:
-        why = str(e).splitlines()[0]
+        why = first_line(e, 300)
         remedy = 'Remedy: wandb login, or WANDB_MODE=offline'
         raise ProdclfError(f'Weights & Biases: {why}. {remedy}') from e
 
