@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, usable_cores
-from ..encoders.tabular import refuse_columns
 
 # %% ../../nbs/serve/01_engine.ipynb #9cd8a463
 def product_text(
@@ -34,6 +33,8 @@ class TorchEngine:
         name: str = 'model',  # for the card
         created: str = None,  # ISO time, for the card
     ):
+        from prodclf.encoders.tabular import refuse_columns  # needs pandas
+
         refuse_columns(predictor, 'a request')
         self.predictor, p = predictor, predictor
         members = [p.members[m] for m in p.blend.weights]
