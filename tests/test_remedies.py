@@ -306,6 +306,18 @@ def no_column_of_categories(d):
     yield lambda: use(d/'products.csv')
     yield lambda: use(d/'products.csv', label='Product kind')
 
+@case("no column .marke. .for --columns.; the columns are id, title, label, brand. Remedy: --columns NAME")
+def a_further_column_misspelled(d):
+    csv(d/'products.csv', [dict(r, brand='ab'[i % 2]) for i, r in enumerate(shop())])
+    yield lambda: use(d/'products.csv', columns='marke')
+    yield lambda: use(d/'products.csv', columns='brand')
+
+@case("'label' is the column of the label, and no further column. Remedy: leave it out of --columns")
+def the_answer_as_a_further_column(d):
+    csv(d/'products.csv', [dict(r, brand='ab'[i % 2]) for i, r in enumerate(shop())])
+    yield lambda: use(d/'products.csv', columns='brand,label')
+    yield lambda: use(d/'products.csv', columns='brand')
+
 @case(".title. is the name of more than one column. Remedy: rename one of them")
 def a_name_twice(d):
     text = csv(d/'products.csv').read_text()
