@@ -232,14 +232,16 @@ def _check_named(classes: int, encoder):
 @patch
 def _vectors(self: NameSimilarity, encoder, called: list, above) -> tuple:
     "A unit vector for each category, as it is and around the mean of the products"
-    flat = [str(n).replace('_', ' ') for n in [*sum(called, []), *above]]
+    flat = [str(n).replace('_', ' ') for n in [*sum(called, []), *filter(None, above)]]
     v, known = encoder.encode(flat)
-    v, known = np.asarray(v, np.float32)[:, : self.width], np.asarray(known).copy()
-    at = np.cumsum([0, *map(len, called)])
-    known[at[-1] :] &= [bool(a) for a in above]
-    both = (_unit(v - m) * known[:, None] for m in (0, self.mean))
-    own = ((_unit(np.add.reduceat(u[: at[-1]], at[:-1])), u[at[-1] :]) for u in both)
-    return tuple(_unit(u + 0.5 * over) for u, over in own)
+    v, known = np.asarray(v, np.float32)[:, : self.width], np.asarray(known)
+    at, paths, found = np.cumsum([0, *map(len, called)]), np.array([bool(a) for a in above]), []
+    for m in (0, self.mean):
+        u = _unit(v - m) * known[:, None]
+        own = _unit(np.add.reduceat(u[: at[-1]], at[:-1]))
+        own[paths] += 0.5 * u[at[-1] :]
+        found.append(_unit(own))
+    return tuple(found)
 
 
 @patch
