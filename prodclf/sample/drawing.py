@@ -208,14 +208,13 @@ class Pen:
     `dice`"""
 
     ink, paper, metal = (38, 38, 44), (247, 244, 236), (176, 182, 190)
-    wood, brass = (186, 132, 78), (205, 162, 58)
+    wood, brass, white = (186, 132, 78), (205, 162, 58), (255, 255, 255)
 
     def __init__(
         self,
         dice: Dice,  # where every choice comes from
         color: str = 'blue',  # name of the main color
         size: int = 96,  # pixels of the final image
-        tilt: int = 13,  # largest turn in degrees
         back: tuple = (238, 236, 232),  # color behind the product, which tints its smoothed edge
     ):
         self.d, self.wide = dice, size * 3
@@ -227,13 +226,13 @@ class Pen:
         self.dark = mix(self.main, (20, 20, 30), 22 if sum(self.main) > 560 else 38)
         self.light = mix(self.main, (255, 255, 255), 45)
         self.pattern = dice.pick(['', '', '', 'stripes', 'bands', 'dots', 'checks', 'zigzag'])
-        self._pose(tilt)
+        self._pose()
 
 # %% ../../nbs/sample/01_drawing.ipynb #6c2c3b50
 @patch
-def _pose(self: Pen, tilt: int):
+def _pose(self: Pen):
     d, wide = self.d, self.wide
-    angle, grow = math.radians(d.between(-tilt * 10, tilt * 10) / 10), d.between(70, 104)
+    angle, grow = math.radians(d.between(-130, 130) / 10), d.between(70, 104)
     cos, sin = round(math.cos(angle) * 4096), round(math.sin(angle) * 4096)
     sx = grow * d.between(90, 110) * (-1 if d.chance(50) else 1)
     sy, unit = grow * d.between(93, 107), wide / 220 / 10000 / 4096
@@ -304,6 +303,24 @@ def solid(
         # few distinct sizes, so that tiles are met again
         stain = tile(kind, -(-w // 32) * 32, -(-h // 32) * 32, step).crop((0, 0, w, h))
         self.image.paste((*ink, 255), (x0, y0), ImageChops.multiply(stencil, stain))
+
+# %% ../../nbs/sample/01_drawing.ipynb #c2a50b06
+@patch
+def strokes(
+    self: Pen,
+    text: str,  # a stroke a line, such as 'line dark 12: oval 46 4 26 26'
+):
+    "Draw strokes one after another; the number is the width of a line, or the alpha of a `fill`"
+    for stroke in text.strip().splitlines():
+        about, shape = stroke.split(':')
+        how, paint, number = (*about.split(), '', '')[:3]
+        color = getattr(self, paint) if paint.isalpha() else tuple(bytes.fromhex(paint[1:]))
+        if how == 'fill':
+            self.fill(shape, color, int(number or 255))
+        elif how == 'line':
+            self.line(float(number), shape, color)
+        else:
+            self.solid(shape, color or None, gleam=how == 'solid')
 
 # %% ../../nbs/sample/01_drawing.ipynb #7527d2cc
 @lru_cache(8)
@@ -400,11 +417,10 @@ def render(
     dice: Dice,  # one pair of dice per image
     color: str = 'blue',  # name of the main color
     size: int = 96,  # pixels
-    tilt: int = 13,  # largest turn in degrees
 ) -> Image.Image:
     "Draw one product in a scene, an RGB image"
     plane, base = _backdrop(dice, size)
-    pen = Pen(dice, color, size, tilt, base)
+    pen = Pen(dice, color, size, base)
     if dice.chance(20):
         _prop(pen)
     sketch(pen)

@@ -9,7 +9,7 @@ __all__ = ['sketches']
 from .drawing import colors, mix, outline, palettes
 
 # %% ../../nbs/sample/02_sketches.ipynb #ff85660d
-sketches, _white = {}, (255, 255, 255)
+sketches = {}
 
 
 def _sketch(f):
@@ -21,259 +21,297 @@ def _sketch(f):
 @_sketch
 def _mug(p):
     top, low = p.d.between(40, 50), p.d.between(38, 48)
-    p.line(12, 'oval 46 4 26 26')
-    p.solid(f'poly {-top} -46 {top} -46 {low} 44 {low - 10} 53 {10 - low} 53 {-low} 44')
-    p.fill(f'oval 0 -45 {top} 11', p.light)
-    p.fill(f'oval 0 -44 {top - 7} 7', p.d.pick([p.dark, (74, 44, 30), p.paper]))
+    p.inside = p.d.pick([p.dark, (74, 44, 30), p.paper])
+    p.strokes(f'''
+        line dark 12: oval 46 4 26 26
+        solid: poly {-top} -46 {top} -46 {low} 44 {low - 10} 53 {10 - low} 53 {-low} 44
+        fill light: oval 0 -45 {top} 11
+        fill inside: oval 0 -44 {top - 7} 7''')
 
 
 @_sketch
 def _tumbler(p):
-    glass, stem, w = mix(p.main, (225, 240, 245), 78), p.d.chance(35), p.d.between(26, 36)
+    p.glass, stem, w = mix(p.main, (225, 240, 245), 78), p.d.chance(35), p.d.between(26, 36)
     low = 12 if stem else 62
     if stem:
-        p.line(6, f'poly 0 {low} 0 62', glass)
-        p.fill('oval 0 64 28 6', glass, 190)
-    p.fill(f'poly {-w} -66 {w} -66 {w - 8} {low} {8 - w} {low}', glass, 150)
-    p.fill(f'poly {2 - w} -22 {w - 2} -22 {w - 10} {low - 5} {10 - w} {low - 5}', p.main, 120)
-    p.fill(f'oval 0 -66 {w} 7', (250, 252, 253), 200)
-    p.fill(f'oval 0 -22 {w - 2} 6', p.light, 170)
-    streak = f'{8 - w} -54 {13 - w} -54 {17 - w} {low - 12} {14 - w} {low - 12}'
-    p.fill(f'poly {streak}', _white, 210)
-    p.fill(f'oval 0 {low} {w - 8} 5', glass, 220)
+        p.strokes(f'''
+            line glass 6: poly 0 {low} 0 62
+            fill glass 190: oval 0 64 28 6''')
+    p.strokes(f'''
+        fill glass 150: poly {-w} -66 {w} -66 {w - 8} {low} {8 - w} {low}
+        fill main 120: poly {2 - w} -22 {w - 2} -22 {w - 10} {low - 5} {10 - w} {low - 5}
+        fill #fafcfd 200: oval 0 -66 {w} 7
+        fill light 170: oval 0 -22 {w - 2} 6
+        fill white 210: poly {8 - w} -54 {13 - w} -54 {17 - w} {low - 12} {14 - w} {low - 12}
+        fill glass 220: oval 0 {low} {w - 8} 5''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #ad1bb9f5
 @_sketch
 def _chair(p):
-    wood, h = p.d.pick([p.wood, p.ink, p.metal]), p.d.between(-82, -70)
-    for x0, y0, x1, y1 in (-26, 8, -30, 66), (38, 8, 44, 66), (-36, 22, -42, 82), (26, 22, 32, 82):
-        p.line(7, f'poly {x0} {y0} {x1} {y1}', wood)
+    p.legs, h = p.d.pick([p.wood, p.ink, p.metal]), p.d.between(-82, -70)
+    p.strokes('''
+        line legs 7: poly -26 8 -30 66
+        line legs 7: poly 38 8 44 66
+        line legs 7: poly -36 22 -42 82
+        line legs 7: poly 26 22 32 82''')
     if p.d.chance(40):
         for x in (-30, -10, 10, 32):
-            p.line(6, f'poly {x} {h + 6} {x + 2} 6', wood)
+            p.line(6, f'poly {x} {h + 6} {x + 2} 6', p.legs)
         p.line(11, f'poly -32 {h + 6} 34 {h + 6}')
     else:
         p.solid(f'box -34 {h} 36 -2 10')
-    p.solid('poly -30 0 40 0 34 24 -42 24')
-    p.fill('poly -42 24 34 24 34 31 -42 31', p.dark)
+    p.strokes('''
+        solid: poly -30 0 40 0 34 24 -42 24
+        fill dark: poly -42 24 34 24 34 31 -42 31''')
 
 
 @_sketch
 def _lamp(p):
     top, wide = p.d.between(18, 34), p.d.between(46, 60)
-    base = p.d.pick([p.wood, p.metal, p.brass, p.ink])
-    p.fill(f'oval 0 -20 {wide + 14} 22', (255, 236, 170), 120)
-    if p.d.chance(50):
-        p.solid('blob 0 -10 14 20 24 44 16 66 -16 66 -24 44 -14 20', base)
-    else:
-        p.line(7, 'poly 0 -20 0 66', base)
-    p.solid('oval 0 68 32 8', base, gleam=False)
-    p.solid(f'poly {-top} -78 {top} -78 {wide} -18 {-wide} -18')
-    p.fill(f'oval 0 -18 {wide} 6', (255, 240, 190))
+    p.base = p.d.pick([p.wood, p.metal, p.brass, p.ink])
+    vase = 'solid base: blob 0 -10 14 20 24 44 16 66 -16 66 -24 44 -14 20'
+    p.strokes(f'''
+        fill #ffecaa 120: oval 0 -20 {wide + 14} 22
+        {vase if p.d.chance(50) else 'line base 7: poly 0 -20 0 66'}
+        matt base: oval 0 68 32 8
+        solid: poly {-top} -78 {top} -78 {wide} -18 {-wide} -18
+        fill #fff0be: oval 0 -18 {wide} 6''')
 
 
 @_sketch
 def _steam_iron(p):
-    p.line(5, 'curve 62 -22 84 -40 78 -78', p.ink)
-    p.line(13, 'curve -34 -10 -20 -44 20 -50 56 -44 62 10', p.dark)
-    p.solid('blob -76 36 -46 2 0 -14 56 -10 70 12 70 38')
-    p.fill('poly -82 36 72 36 72 47 -78 47', p.metal)
-    p.fill('oval -8 12 9 9', p.paper)
-    p.fill('oval 40 14 12 7', p.trim)
+    p.strokes('''
+        line ink 5: curve 62 -22 84 -40 78 -78
+        line dark 13: curve -34 -10 -20 -44 20 -50 56 -44 62 10
+        solid: blob -76 36 -46 2 0 -14 56 -10 70 12 70 38
+        fill metal: poly -82 36 72 36 72 47 -78 47
+        fill paper: oval -8 12 9 9
+        fill trim: oval 40 14 12 7''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #1c605922
 @_sketch
 def _nails(p):
     for i in range(p.d.between(3, 5)):
         x, lean, top = i * 24 - 48, p.d.between(-12, 12), p.d.between(-66, -50)
-        tip, ends = x + lean, f'{x - 4} {top} {x + 4} {top}'
-        p.solid(f'poly {ends} {tip + 4} 52 {tip} 68 {tip - 4} 52', pattern=False)
-        p.fill(f'oval {x} {top} 12 5', p.dark)
-        p.fill(f'oval {x} {top - 3} 12 5', p.light)
+        tip = x + lean
+        p.strokes(f'''
+            solid main: poly {x - 4} {top} {x + 4} {top} {tip + 4} 52 {tip} 68 {tip - 4} 52
+            fill dark: oval {x} {top} 12 5
+            fill light: oval {x} {top - 3} 12 5''')
 
 
 @_sketch
 def _hand_plane(p):
-    p.solid('blob 52 10 44 -16 58 -50 74 -46 66 -14 72 12', p.wood)
-    p.solid('oval -52 -12 14 14', p.wood)
-    p.fill('box -57 -4 -47 14', p.wood)
-    p.fill('poly -16 -42 -4 -48 26 8 12 12', p.metal)
-    p.fill('poly 2 -20 16 -30 34 6 22 10', p.brass)
-    p.solid('poly -80 16 -70 8 78 8 82 34 -80 34', pattern=False)
-    p.fill('box -82 34 84 42', p.dark)
+    p.strokes('''
+        solid wood: blob 52 10 44 -16 58 -50 74 -46 66 -14 72 12
+        solid wood: oval -52 -12 14 14
+        fill wood: box -57 -4 -47 14
+        fill metal: poly -16 -42 -4 -48 26 8 12 12
+        fill brass: poly 2 -20 16 -30 34 6 22 10
+        solid main: poly -80 16 -70 8 78 8 82 34 -80 34
+        fill dark: box -82 34 84 42''')
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #2e42a6b9
 @_sketch
 def _hammer(p):
-    p.solid('box -8 -46 8 84 5', p.d.pick([p.wood, p.main]))
-    p.solid('box -10 26 10 86 6', p.main)
-    p.solid('poly -14 -66 14 -66 14 -40 -14 -40', p.metal)
-    p.solid('box 14 -70 46 -36 4', p.metal)
-    p.fill('blob -14 -64 -40 -62 -66 -36 -40 -46 -14 -42', mix(p.metal, p.ink, 25))
+    p.shaft, p.shadow = p.d.pick([p.wood, p.main]), mix(p.metal, p.ink, 25)
+    p.strokes('''
+        solid shaft: box -8 -46 8 84 5
+        solid main: box -10 26 10 86 6
+        solid metal: poly -14 -66 14 -66 14 -40 -14 -40
+        solid metal: box 14 -70 46 -36 4
+        fill shadow: blob -14 -64 -40 -62 -66 -36 -40 -46 -14 -42''')
 
 
 @_sketch
 def _paint_can(p):
-    label = p.d.pick([p.paper, p.main, p.ink])
-    p.line(3, 'oval 0 -34 52 44 180 360', p.metal)
-    p.solid('poly -50 -44 50 -44 50 56 40 64 -40 64 -50 56', p.metal)
+    label, p.rim = p.d.pick([p.paper, p.main, p.ink]), mix(p.metal, p.paper, 50)
+    p.spot = p.main if label != p.main else p.paper
+    p.strokes('''
+        line metal 3: oval 0 -34 52 44 180 360
+        solid metal: poly -50 -44 50 -44 50 56 40 64 -40 64 -50 56''')
     p.solid('poly -50 -22 50 -22 50 44 -50 44', label, pattern=p.d.chance(25))
-    p.fill('oval 0 -44 50 13', mix(p.metal, p.paper, 50))
-    p.fill('oval 0 -44 40 9', p.main)
-    p.fill('poly -30 -38 -12 -36 -13 -8 -20 -2 -27 -10', p.main)
-    p.fill('oval 6 12 20 16', p.main if label != p.main else p.paper)
+    p.strokes('''
+        fill rim: oval 0 -44 50 13
+        fill main: oval 0 -44 40 9
+        fill main: poly -30 -38 -12 -36 -13 -8 -20 -2 -27 -10
+        fill spot: oval 6 12 20 16''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #e53501bb
 @_sketch
 def _sneaker(p):
-    p.solid('blob -76 22 -72 -4 -30 -16 -8 -44 14 -50 30 -34 58 -40 70 -20 74 24 0 34')
-    p.fill('blob 10 -46 30 -32 58 -38 40 -46', p.dark)
-    p.fill('blob -80 22 -40 30 30 28 78 20 80 40 0 46 -72 42', p.paper)
-    p.line(3, 'curve -74 40 0 45 78 38', p.trim)
-    for i in range(4):
-        p.line(4, f'poly {-34 + i * 12} {-10 - i * 8} {-22 + i * 12} {-2 - i * 8}', p.paper)
-    p.line(6, 'curve 16 22 30 0 62 -14', p.trim)
+    p.strokes('''
+        solid: blob -76 22 -72 -4 -30 -16 -8 -44 14 -50 30 -34 58 -40 70 -20 74 24 0 34
+        fill dark: blob 10 -46 30 -32 58 -38 40 -46
+        fill paper: blob -80 22 -40 30 30 28 78 20 80 40 0 46 -72 42
+        line trim 3: curve -74 40 0 45 78 38
+        line paper 4: poly -34 -10 -22 -2
+        line paper 4: poly -22 -18 -10 -10
+        line paper 4: poly -10 -26 2 -18
+        line paper 4: poly 2 -34 14 -26
+        line trim 6: curve 16 22 30 0 62 -14''')
 
 
 @_sketch
 def _heel_shoe(p):
-    tall = p.d.between(56, 74)
-    p.fill(f'poly 52 0 76 -14 74 {tall} 64 {tall}', p.dark)
+    tall, p.lining = p.d.between(56, 74), mix(p.main, (240, 205, 180), 70)
     toe, sole = f'-82 {tall - 4} -72 {tall - 24} -40 {tall - 34}', f'-10 {tall - 10} -50 {tall + 2}'
-    p.solid(f'blob {toe} 0 6 42 -26 74 -34 80 0 58 10 26 26 {sole}', pattern=False)
-    p.fill(f'blob -44 {tall - 34} -6 0 42 -26 70 -32 40 -8 8 18', mix(p.main, (240, 205, 180), 70))
+    p.strokes(f'''
+        fill dark: poly 52 0 76 -14 74 {tall} 64 {tall}
+        solid main: blob {toe} 0 6 42 -26 74 -34 80 0 58 10 26 26 {sole}
+        fill lining: blob -44 {tall - 34} -6 0 42 -26 70 -32 40 -8 8 18''')
 
 
 @_sketch
 def _eyeglasses(p):
-    w, frame = p.d.between(28, 34), p.main
+    w = p.d.between(28, 34)
     lens = p.d.pick([(205, 222, 230), (90, 88, 96), (226, 214, 190)])
     for s in (-1, 1):
         if p.d.chance(50):
             shape = outline(f'oval {s * 40} 4 {w} {p.d.pick([24, w])}')
         else:
             shape = outline(f'box {s * 40 - w} -18 {s * 40 + w} 26 12')
-        p.line(5, f'poly {s * (40 + w)} -4 {s * 84} -18', frame)
+        p.line(5, f'poly {s * (40 + w)} -4 {s * 84} -18', p.main)
         p.fill(shape, lens, 150)
-        p.line(7, shape + shape[:1], frame)
-        p.line(3, f'poly {s * 40 - 10} 10 {s * 40 + 6} -10', _white)
-    p.line(6, 'curve -10 0 0 -7 10 0', frame)
+        p.line(7, shape + shape[:1], p.main)
+        p.line(3, f'poly {s * 40 - 10} 10 {s * 40 + 6} -10', p.white)
+    p.line(6, 'curve -10 0 0 -7 10 0', p.main)
 
 # %% ../../nbs/sample/02_sketches.ipynb #9664a7e4
 @_sketch
 def _jewel_ring(p):
     gem = colors[p.d.pick(['red', 'blue', 'green', 'white', 'purple', 'turquoise'])]
-    p.line(p.d.between(7, 12), 'oval 0 22 44 46')
-    p.line(3, 'oval 0 22 46 48 150 255', p.light)
-    p.fill('poly -13 -30 13 -30 8 -20 -8 -20', p.dark)
-    p.fill('poly -28 -56 -14 -74 14 -74 28 -56 0 -26', gem)
-    p.fill('poly -28 -56 28 -56 0 -26', mix(gem, (20, 20, 40), 25))
-    p.fill('poly -14 -74 14 -74 8 -58 -8 -58', mix(gem, _white, 60))
-    p.fill('poly -8 -56 8 -56 0 -30', mix(gem, _white, 35))
+    p.gem, p.deep = gem, mix(gem, (20, 20, 40), 25)
+    p.bright, p.glint = mix(gem, p.white, 60), mix(gem, p.white, 35)
+    p.strokes(f'''
+        line dark {p.d.between(7, 12)}: oval 0 22 44 46
+        line light 3: oval 0 22 46 48 150 255
+        fill dark: poly -13 -30 13 -30 8 -20 -8 -20
+        fill gem: poly -28 -56 -14 -74 14 -74 28 -56 0 -26
+        fill deep: poly -28 -56 28 -56 0 -26
+        fill bright: poly -14 -74 14 -74 8 -58 -8 -58
+        fill glint: poly -8 -56 8 -56 0 -30''')
 
 
 @_sketch
 def _backpack(p):
-    p.line(8, 'oval 0 -62 16 18 180 360')
-    p.line(12, 'curve -44 -30 -66 10 -52 60')
-    p.line(12, 'curve 44 -30 66 10 52 60')
-    p.solid('box -48 -66 48 72 30')
-    p.line(3, 'curve -40 -18 0 -26 40 -18', p.ink)
-    p.solid('box -36 8 36 62 12', p.d.pick([p.dark, p.trim]))
-    p.line(3, 'poly -28 22 28 22', p.ink)
-    p.line(4, 'poly 0 22 4 36', p.metal)
+    p.pocket = p.d.pick([p.dark, p.trim])
+    p.strokes('''
+        line dark 8: oval 0 -62 16 18 180 360
+        line dark 12: curve -44 -30 -66 10 -52 60
+        line dark 12: curve 44 -30 66 10 52 60
+        solid: box -48 -66 48 72 30
+        line ink 3: curve -40 -18 0 -26 40 -18
+        solid pocket: box -36 8 36 62 12
+        line ink 3: poly -28 22 28 22
+        line metal 4: poly 0 22 4 36''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #0ee9d8b2
 @_sketch
 def _flacon(p):
     w, top = p.d.between(26, 40), p.d.between(-42, -28)
-    cap = p.d.pick([p.paper, p.ink, p.trim, p.dark])
+    p.cap = p.d.pick([p.paper, p.ink, p.trim, p.dark])
     if p.d.chance(35):
-        p.fill(f'box -5 {top - 30} 5 {top}', cap)
-        p.fill(f'poly -30 {top - 38} 10 {top - 38} 10 {top - 28} -30 {top - 26}', cap)
+        p.strokes(f'''
+            fill cap: box -5 {top - 30} 5 {top}
+            fill cap: poly -30 {top - 38} 10 {top - 38} 10 {top - 28} -30 {top - 26}''')
     else:
-        p.solid(f'box -18 {top - 30} 18 {top} 5', cap, gleam=False)
-    p.solid(f'box {-w} {top} {w} 76 16')
-    p.fill(f'box {7 - w} 0 {w - 7} 56 4', p.paper)
-    p.fill('oval 0 18 12 10', p.trim)
-    p.line(3, f'poly {14 - w} 38 {w - 14} 38', p.ink)
-    p.line(2, f'poly {20 - w} 46 {w - 20} 46', p.metal)
+        p.strokes(f'matt cap: box -18 {top - 30} 18 {top} 5')
+    p.strokes(f'''
+        solid: box {-w} {top} {w} 76 16
+        fill paper: box {7 - w} 0 {w - 7} 56 4
+        fill trim: oval 0 18 12 10
+        line ink 3: poly {14 - w} 38 {w - 14} 38
+        line metal 2: poly {20 - w} 46 {w - 20} 46''')
 
 
 @_sketch
 def _jar(p):
     w, h = p.d.between(48, 62), p.d.between(40, 54)
-    p.solid(f'box {-w} -8 {w} {h} 14')
-    lid = p.d.pick([p.paper, p.ink, p.metal, p.brass])
-    p.solid(f'box {-w - 3} -36 {w + 3} -4 5', lid, gleam=False)
-    p.fill(f'oval 0 -36 {w + 3} 8', p.light)
-    p.fill(f'box -30 8 30 {h - 10} 4', p.paper)
-    p.line(3, 'poly -18 16 18 16', p.ink)
-    p.fill('oval 0 25 9 5', p.trim)
+    p.lid = p.d.pick([p.paper, p.ink, p.metal, p.brass])
+    p.strokes(f'''
+        solid: box {-w} -8 {w} {h} 14
+        matt lid: box {-w - 3} -36 {w + 3} -4 5
+        fill light: oval 0 -36 {w + 3} 8
+        fill paper: box -30 8 30 {h - 10} 4
+        line ink 3: poly -18 16 18 16
+        fill trim: oval 0 25 9 5''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #4e243349
 @_sketch
 def _false_nails(p):
-    tip = p.d.pick([p.main, p.light, p.paper])
+    p.tip = p.d.pick([p.main, p.light, p.paper])
     if p.d.chance(50):
-        p.fill('box -84 -58 84 62 8', p.d.pick([p.paper, mix(p.trim, _white, 70)]))
+        p.fill('box -84 -58 84 62 8', p.d.pick([p.paper, mix(p.trim, p.white, 70)]))
     for x, y, r in (-64, 14, 13), (-33, -8, 15), (2, -14, 16), (36, -6, 15), (66, 20, 12):
         left, right = f'{x - r} {y + 24} {x - r} {y - 10}', f'{x + r} {y - 10} {x + r} {y + 24}'
-        p.fill(f'blob {left} {x} {y - 38} {right} {x} {y + 32}')
-        p.fill(f'blob {x - r + 2} {y - 14} {x} {y - 38} {x + r - 2} {y - 14}', tip)
-        p.line(4, f'poly {x - r // 2} {y - 6} {x - r // 2} {y + 16}', p.light)
+        p.strokes(f'''
+            fill main: blob {left} {x} {y - 38} {right} {x} {y + 32}
+            fill tip: blob {x - r + 2} {y - 14} {x} {y - 38} {x + r - 2} {y - 14}
+            line light 4: poly {x - r // 2} {y - 6} {x - r // 2} {y + 16}''')
 
 
 @_sketch
 def _hair_bow(p):
     for s in (-1, 1):
-        p.fill(f'poly 0 6 {s * 14} 2 {s * 44} 62 {s * 30} 56 {s * 20} 68', p.dark)
-        p.solid(f'blob 0 -4 {s * 30} -42 {s * 74} -46 {s * 80} -4 {s * 72} 34 {s * 30} 22')
-        p.fill(f'blob {s * 6} 0 {s * 34} -12 {s * 56} -4 {s * 34} 6', p.dark)
-    p.solid('box -14 -20 14 18 8', gleam=False)
+        p.strokes(f'''
+            fill dark: poly 0 6 {s * 14} 2 {s * 44} 62 {s * 30} 56 {s * 20} 68
+            solid: blob 0 -4 {s * 30} -42 {s * 74} -46 {s * 80} -4 {s * 72} 34 {s * 30} 22
+            fill dark: blob {s * 6} 0 {s * 34} -12 {s * 56} -4 {s * 34} 6''')
+    p.strokes('matt: box -14 -20 14 18 8')
 
 # %% ../../nbs/sample/02_sketches.ipynb #30df0010
 @_sketch
 def _oil_bottle(p):
-    w, cap = p.d.between(19, 27), p.d.pick([p.ink, p.brass, p.wood, p.trim])
+    w, p.cap = p.d.between(19, 27), p.d.pick([p.ink, p.brass, p.wood, p.trim])
+    p.fruit = p.d.pick([colors['olive'], colors['red'], p.main])
     right = f'9 -40 {w} -18 {w} 20 {w} 68 {w - 5} 78'
     left = f'{5 - w} 78 {-w} 68 {-w} 20 {-w} -18 -9 -40'
-    p.solid(f'blob -8 -58 8 -58 {right} {left}', pattern=False)
-    p.solid('box -9 -80 9 -58 3', cap, gleam=False)
-    p.fill(f'box {1 - w} 0 {w - 1} 52', p.paper)
-    p.fill('oval 0 20 10 12', p.d.pick([colors['olive'], colors['red'], p.main]))
-    p.line(3, f'poly {8 - w} 42 {w - 8} 42', p.ink)
+    p.strokes(f'''
+        solid main: blob -8 -58 8 -58 {right} {left}
+        matt cap: box -9 -80 9 -58 3
+        fill paper: box {1 - w} 0 {w - 1} 52
+        fill fruit: oval 0 20 10 12
+        line ink 3: poly {8 - w} 42 {w - 8} 42''')
 
 
 @_sketch
 def _tea_tin(p):
-    w, lid = p.d.between(34, 46), p.d.pick([p.brass, p.ink, p.dark, p.paper])
-    p.solid(f'box {-w} -44 {w} 70 4')
-    p.solid(f'box {-w - 3} -66 {w + 3} -40 4', lid, gleam=False)
-    p.fill(f'oval 0 14 {w - 10} 32', p.paper)
-    p.fill('blob 0 36 -14 14 0 -10 14 14', p.d.pick([(90, 140, 84), (110, 70, 40), p.main]))
-    p.line(2, 'poly 0 38 0 0', p.ink)
+    w, p.lid = p.d.between(34, 46), p.d.pick([p.brass, p.ink, p.dark, p.paper])
+    p.leaf = p.d.pick([(90, 140, 84), (110, 70, 40), p.main])
+    p.strokes(f'''
+        solid: box {-w} -44 {w} 70 4
+        matt lid: box {-w - 3} -66 {w + 3} -40 4
+        fill paper: oval 0 14 {w - 10} 32
+        fill leaf: blob 0 36 -14 14 0 -10 14 14
+        line ink 2: poly 0 38 0 0''')
 
 
 @_sketch
 def _shaker(p):
-    w, top = p.d.between(26, 36), p.d.pick([p.metal, p.metal, p.brass, p.ink])
-    p.solid(f'blob {-w + 6} -30 {w - 6} -30 {w} 20 {w + 4} 66 0 72 {-w - 4} 66 {-w} 20')
-    p.solid(f'blob {-w + 4} -28 {6 - w} -52 0 -66 {w - 6} -52 {w - 4} -28', top)
-    for x, y in (-10, -50), (0, -56), (10, -50), (-5, -43), (6, -43):
-        p.fill(f'oval {x} {y} 2.5 2', p.ink)
-    p.fill('box -18 4 18 44 5', p.paper)
-    p.fill('oval 0 24 8 10', p.dark)
+    w, p.top = p.d.between(26, 36), p.d.pick([p.metal, p.metal, p.brass, p.ink])
+    p.strokes(f'''
+        solid: blob {-w + 6} -30 {w - 6} -30 {w} 20 {w + 4} 66 0 72 {-w - 4} 66 {-w} 20
+        solid top: blob {-w + 4} -28 {6 - w} -52 0 -66 {w - 6} -52 {w - 4} -28
+        fill ink: oval -10 -50 2.5 2
+        fill ink: oval 0 -56 2.5 2
+        fill ink: oval 10 -50 2.5 2
+        fill ink: oval -5 -43 2.5 2
+        fill ink: oval 6 -43 2.5 2
+        fill paper: box -18 4 18 44 5
+        fill dark: oval 0 24 8 10''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #820e877d
 @_sketch
 def _headphones(p):
     h = p.d.between(62, 74)
-    p.line(11, f'oval 0 8 56 {h} 180 360')
-    p.line(3, f'oval 0 8 56 {h + 2} 210 300', p.light)
+    p.strokes(f'''
+        line dark 11: oval 0 8 56 {h} 180 360
+        line light 3: oval 0 8 56 {h + 2} 210 300''')
     for s in (-1, 1):
-        p.solid(f'box {s * 58 - 15} -8 {s * 58 + 15} 58 13')
-        p.fill(f'box {s * 42 - 8} 0 {s * 42 + 8} 50 7', p.ink)
+        p.strokes(f'''
+            solid: box {s * 58 - 15} -8 {s * 58 + 15} 58 13
+            fill ink: box {s * 42 - 8} 0 {s * 42 + 8} 50 7''')
 
 
 @_sketch
@@ -282,16 +320,17 @@ def _computer_mouse(p):
     if p.d.chance(60):
         p.line(4, 'curve 0 -56 -8 -74 22 -84 14 -98', p.ink)
     ends = f'{w - 6} -50 {w} 6 {w - 6} 54 0 68 {6 - w} 54 {-w} 6'
-    p.solid(f'blob {6 - w} -50 0 -62 {ends}', pattern=False)
-    p.line(3, 'poly 0 -60 0 -8', p.dark)
-    p.line(3, f'curve {-w + 2} -8 0 -4 {w - 2} -8', p.dark)
-    p.fill('box -6 -44 6 -18 5', p.ink)
-    p.fill('box -3 -40 3 -24 2', p.trim)
+    p.strokes(f'''
+        solid main: blob {6 - w} -50 0 -62 {ends}
+        line dark 3: poly 0 -60 0 -8
+        line dark 3: curve {-w + 2} -8 0 -4 {w - 2} -8
+        fill ink: box -6 -44 6 -18 5
+        fill trim: box -3 -40 3 -24 2''')
 
 
 @_sketch
 def _keyboard(p):
-    p.solid('box -90 -32 90 36 7', pattern=False, gleam=False)
+    p.strokes('matt main: box -90 -32 90 36 7')
     key = p.d.pick([p.paper, p.dark, p.light])
     for r in range(4):
         for c in range(11):
@@ -303,11 +342,11 @@ def _keyboard(p):
 # %% ../../nbs/sample/02_sketches.ipynb #3797c3a6
 @_sketch
 def _slate(p):
-    p.solid('box -52 -74 52 74 10', pattern=False, gleam=False)
-    p.fill('box -44 -62 44 58', p.paper)
+    p.strokes('''
+        matt main: box -52 -74 52 74 10
+        fill paper: box -44 -62 44 58''')
     if p.d.chance(50):
-        for i in range(9):
-            y = i * 12 - 50
+        for y in range(-50, 58, 12):
             p.line(3, f'poly -36 {y} {p.d.between(10, 36)} {y}', (120, 120, 124))
     else:
         p.fill('box -44 -62 44 58', p.light)
@@ -319,28 +358,33 @@ def _slate(p):
 
 @_sketch
 def _camera(p):
-    p.fill('box -56 -54 -36 -40', p.dark)
-    p.solid('poly -24 -44 -14 -62 22 -62 32 -44')
-    p.solid('box -74 -44 74 54 10')
-    p.fill('box -74 -20 74 34', p.ink)
-    for r, c in (38, p.metal), (33, p.ink), (22, (60, 70, 96)), (10, (24, 24, 34)):
-        p.fill(f'oval 4 8 {r} {r}', c)
-    p.fill('oval -4 -2 6 5', (235, 240, 250))
-    p.fill('box 44 -36 64 -26 3', (240, 240, 225))
-    p.fill('oval -56 -32 5 5', (200, 50, 40))
+    p.strokes('''
+        fill dark: box -56 -54 -36 -40
+        solid: poly -24 -44 -14 -62 22 -62 32 -44
+        solid: box -74 -44 74 54 10
+        fill ink: box -74 -20 74 34
+        fill metal: oval 4 8 38 38
+        fill ink: oval 4 8 33 33
+        fill #3c4660: oval 4 8 22 22
+        fill #181822: oval 4 8 10 10
+        fill #ebf0fa: oval -4 -2 6 5
+        fill #f0f0e1: box 44 -36 64 -26 3
+        fill #c83228: oval -56 -32 5 5''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #c4089517
 @_sketch
 def _toy_mouse(p):
-    p.line(5, 'curve 60 34 86 30 80 -10 94 -24', (226, 150, 160))
-    p.solid('blob -66 30 -40 -10 10 -32 58 -4 64 40 0 52 -50 48')
-    for x, y in (-6, -32), (-38, -24):
-        p.fill(f'oval {x} {y} 22 22', p.dark)
-        p.fill(f'oval {x} {y} 14 14', (236, 170, 178))
-    p.fill('oval -46 14 5 6', p.ink)
-    p.fill('oval -70 30 7 6', (220, 90, 110))
-    p.line(2, 'poly -56 34 -84 40', p.ink)
-    p.line(2, 'poly -56 30 -82 22', p.ink)
+    p.strokes('''
+        line #e296a0 5: curve 60 34 86 30 80 -10 94 -24
+        solid: blob -66 30 -40 -10 10 -32 58 -4 64 40 0 52 -50 48
+        fill dark: oval -6 -32 22 22
+        fill #ecaab2: oval -6 -32 14 14
+        fill dark: oval -38 -24 22 22
+        fill #ecaab2: oval -38 -24 14 14
+        fill ink: oval -46 14 5 6
+        fill #dc5a6e: oval -70 30 7 6
+        line ink 2: poly -56 34 -84 40
+        line ink 2: poly -56 30 -82 22''')
 
 
 @_sketch
@@ -348,59 +392,64 @@ def _toy_bat(p):
     up = p.d.between(-46, -26)
     for s in (-1, 1):
         tips = f'{s * 82} 34 {s * 62} 18 {s * 50} 40 {s * 32} 22 {s * 10} 38'
-        p.fill(f'poly 0 -10 {s * 34} {up} {s * 92} {up + 8} {tips}', p.dark)
-        p.fill(f'poly {s * 8} -28 {s * 24} -66 {s * 30} -24', p.main)
+        p.strokes(f'''
+            fill dark: poly 0 -10 {s * 34} {up} {s * 92} {up + 8} {tips}
+            fill main: poly {s * 8} -28 {s * 24} -66 {s * 30} -24''')
     p.solid('oval 0 8 30 44')
     for s in (-1, 1):
-        p.fill(f'oval {s * 11} -8 8 9', p.paper)
-        p.fill(f'oval {s * 10} -6 4 5', p.ink)
-        p.fill(f'poly {s * 3} 12 {s * 9} 12 {s * 6} 20', p.paper)
-        p.line(4, f'poly {s * 10} 50 {s * 12} 62', p.trim)
+        p.strokes(f'''
+            fill paper: oval {s * 11} -8 8 9
+            fill ink: oval {s * 10} -6 4 5
+            fill paper: poly {s * 3} 12 {s * 9} 12 {s * 6} 20
+            line trim 4: poly {s * 10} 50 {s * 12} 62''')
 
-
+# %% ../../nbs/sample/02_sketches.ipynb #61713eef
 @_sketch
 def _toy_plane(p):
-    p.solid('poly 58 -6 84 -50 92 -48 84 4', p.trim)
-    p.solid('blob -70 4 -50 -18 0 -24 60 -14 88 -4 60 16 0 26 -52 22')
-    p.fill('blob -34 -20 -14 -38 12 -22', (190, 222, 240))
-    p.solid('poly -22 4 22 2 44 52 18 54', p.trim)
-    p.fill('poly 56 0 82 -2 92 18 78 18', p.trim)
-    p.line(6, 'poly -72 -28 -72 34', p.wood)
-    p.fill('oval -72 3 7 7', p.ink)
-    p.line(4, 'poly -30 22 -34 40', p.ink)
-    p.fill('oval -34 44 9 9', p.ink)
+    p.strokes('''
+        solid trim: poly 58 -6 84 -50 92 -48 84 4
+        solid: blob -70 4 -50 -18 0 -24 60 -14 88 -4 60 16 0 26 -52 22
+        fill #bedef0: blob -34 -20 -14 -38 12 -22
+        solid trim: poly -22 4 22 2 44 52 18 54
+        fill trim: poly 56 0 82 -2 92 18 78 18
+        line wood 6: poly -72 -28 -72 34
+        fill ink: oval -72 3 7 7
+        line ink 4: poly -30 22 -34 40
+        fill ink: oval -34 44 9 9''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #c4daa2b6
 @_sketch
 def _swim_ring(p):
-    p.pattern = ''
     other, n = p.d.pick([p.paper, p.trim]), p.d.pick([45, 60])
-    p.solid('oval 0 0 76 72')
+    p.solid('oval 0 0 76 72', p.main)
     for a in range(0, 360, n * 2):
         p.fill([(0, 0), *outline(f'oval 0 0 75 71 {a} {a + n}')], other)
-    p.fill('oval 0 0 36 33', p.dark)
-    p.fill('oval 0 3 33 30', (0, 0, 0), 0)
-    p.line(4, 'oval 0 0 60 56 200 270', _white)
-    p.fill('box 48 38 58 48 2', p.metal)
+    p.strokes('''
+        fill dark: oval 0 0 36 33
+        fill #000000 0: oval 0 3 33 30
+        line white 4: oval 0 0 60 56 200 270
+        fill metal: box 48 38 58 48 2''')
 
 
 @_sketch
 def _teddy(p):
-    cream = mix(p.main, (255, 244, 225), 60)
+    p.cream = mix(p.main, (255, 244, 225), 60)
     for s in (-1, 1):
-        p.solid(f'oval {s * 32} 66 20 16')
-        p.fill(f'oval {s * 34} 66 11 10', cream)
-        p.fill(f'oval {s * 30} -66 16 16', p.dark)
-        p.fill(f'oval {s * 30} -65 9 9', cream)
-        p.solid(f'blob {s * 30} 0 {s * 60} 14 {s * 62} 34 {s * 44} 36 {s * 28} 22')
-    p.solid('oval 0 34 40 42')
-    p.fill('oval 0 38 24 26', cream)
-    p.solid('oval 0 -34 42 38')
-    p.fill('oval 0 -20 18 15', cream)
-    for s in (-1, 1):
-        p.fill(f'oval {s * 16} -42 5 5', p.ink)
-    p.fill('oval 0 -26 7 5', p.ink)
-    p.fill('poly -16 2 16 14 16 2 -16 14', p.trim)
+        p.strokes(f'''
+            solid: oval {s * 32} 66 20 16
+            fill cream: oval {s * 34} 66 11 10
+            fill dark: oval {s * 30} -66 16 16
+            fill cream: oval {s * 30} -65 9 9
+            solid: blob {s * 30} 0 {s * 60} 14 {s * 62} 34 {s * 44} 36 {s * 28} 22''')
+    p.strokes('''
+        solid: oval 0 34 40 42
+        fill cream: oval 0 38 24 26
+        solid: oval 0 -34 42 38
+        fill cream: oval 0 -20 18 15
+        fill ink: oval -16 -42 5 5
+        fill ink: oval 16 -42 5 5
+        fill ink: oval 0 -26 7 5
+        fill trim: poly -16 2 16 14 16 2 -16 14''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #56b7e784
 @_sketch
@@ -409,108 +458,122 @@ def _baseball_bat(p):
     club, handle = [(-86, thick - 6), (-80, thick), (-50, thick)], [(20, 7), (50, 5), (78, 5)]
     widths = [*club, (-10, thick - 4), *handle]
     left, right = ([(-y * lean / 90 + s * r, y) for y, r in widths] for s in (-1, 1))
-    p.solid(left + right[::-1], pattern=False)
-    p.line(9, f'poly {-lean * 0.5} 45 {-lean * 0.85} 76', p.d.pick([p.ink, p.trim]))
-    p.fill(f'oval {-lean * 0.9} 82 11 6', p.dark)
-    p.line(5, f'poly {lean * 0.3 - thick + 4} -27 {lean * 0.3 + thick - 4} -27', p.trim)
+    p.solid(left + right[::-1], p.main)
+    p.grip = p.d.pick([p.ink, p.trim])
+    p.strokes(f'''
+        line grip 9: poly {-lean * 0.5} 45 {-lean * 0.85} 76
+        fill dark: oval {-lean * 0.9} 82 11 6
+        line trim 5: poly {lean * 0.3 - thick + 4} -27 {lean * 0.3 + thick - 4} -27''')
 
 
 @_sketch
 def _golf_iron(p):
-    lean = p.d.pick([26, 40, 54])
-    p.line(6, f'poly {lean} -90 -10 56', p.metal)
-    grip = p.ink if p.main == colors['silver'] else p.main
-    p.line(10, f'poly {lean} -90 {lean - (lean + 10) * 0.4} -32', grip)
-    p.solid('blob -14 40 -2 44 0 80 -44 88 -86 66 -84 38 -56 48', p.metal, gleam=False)
-    for y in (58, 66, 74):
-        p.line(3, f'poly {y - 134} {y - 4} -12 {y}', p.ink)
+    lean, p.grip = p.d.pick([26, 40, 54]), p.ink if p.main == colors['silver'] else p.main
+    p.strokes(f'''
+        line metal 6: poly {lean} -90 -10 56
+        line grip 10: poly {lean} -90 {lean - (lean + 10) * 0.4} -32
+        matt metal: blob -14 40 -2 44 0 80 -44 88 -86 66 -84 38 -56 48
+        line ink 3: poly -76 54 -12 58
+        line ink 3: poly -68 62 -12 66
+        line ink 3: poly -60 70 -12 74''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #649a7195
 @_sketch
 def _bike_pump(p):
     h = p.d.between(-84, -70)
-    p.line(5, 'curve 8 54 46 40 40 -30 62 -40 56 30', p.ink)
-    p.line(6, f'poly 0 {h} 0 -30', p.metal)
-    p.line(13, f'poly -30 {h} 30 {h}', p.ink)
-    p.solid('box -12 -36 12 68 4')
-    p.fill('poly -40 80 -30 66 30 66 40 80', p.dark)
-    p.fill('oval 0 50 17 17', p.paper)
-    p.line(3, 'poly 0 50 8 40', (200, 50, 40))
-    p.fill('box 51 26 62 42 3', p.ink)
+    p.strokes(f'''
+        line ink 5: curve 8 54 46 40 40 -30 62 -40 56 30
+        line metal 6: poly 0 {h} 0 -30
+        line ink 13: poly -30 {h} 30 {h}
+        solid: box -12 -36 12 68 4
+        fill dark: poly -40 80 -30 66 30 66 40 80
+        fill paper: oval 0 50 17 17
+        line #c83228 3: poly 0 50 8 40
+        fill ink: box 51 26 62 42 3''')
 
 
 @_sketch
 def _archery_bow(p):
     out = p.d.between(34, 56)
-    p.line(2.5, 'poly -24 -84 -24 84' if p.d.chance(60) else 'poly -24 -84 -46 0 -24 84', p.ink)
-    p.line(8, f'curve -28 -88 -4 -70 {out} -30 {out - 6} 0 {out} 30 -4 70 -28 88', p.main)
-    p.line(13, f'poly {out - 6} -14 {out - 6} 14', p.ink)
+    string = 'poly -24 -84 -24 84' if p.d.chance(60) else 'poly -24 -84 -46 0 -24 84'
+    p.strokes(f'''
+        line ink 2.5: {string}
+        line main 8: curve -28 -88 -4 -70 {out} -30 {out - 6} 0 {out} 30 -4 70 -28 88
+        line ink 13: poly {out - 6} -14 {out - 6} 14''')
     if p.d.chance(75):
-        p.line(3.5, f'poly -62 0 {out + 36} 0', p.wood)
-        p.fill(f'poly {out + 34} -7 {out + 52} 0 {out + 34} 7', p.metal)
-        p.fill('poly -74 -8 -54 0 -74 8', p.trim)
+        p.strokes(f'''
+            line wood 3.5: poly -62 0 {out + 36} 0
+            fill metal: poly {out + 34} -7 {out + 52} 0 {out + 34} 7
+            fill trim: poly -74 -8 -54 0 -74 8''')
 
 
 @_sketch
 def _water_bottle(p):
-    w, cap = p.d.between(25, 32), p.d.pick([p.ink, p.metal, p.trim])
-    p.line(6, 'oval 0 -66 14 16 180 360', cap)
-    p.solid('box -18 -68 18 -46 4', cap, gleam=False)
-    p.solid(f'blob -16 -46 16 -46 {w} -28 {w} 14 {w} 72 0 80 {-w} 72 {-w} 14 {-w} -28')
-    p.fill(f'poly {-w} 48 {w} 48 {w} 60 {-w} 60', p.dark)
+    w, p.cap = p.d.between(25, 32), p.d.pick([p.ink, p.metal, p.trim])
+    p.strokes(f'''
+        line cap 6: oval 0 -66 14 16 180 360
+        matt cap: box -18 -68 18 -46 4
+        solid: blob -16 -46 16 -46 {w} -28 {w} 14 {w} 72 0 80 {-w} 72 {-w} 14 {-w} -28
+        fill dark: poly {-w} 48 {w} 48 {w} 60 {-w} 60''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #ada368ac
 @_sketch
 def _guitar(p):
-    p.fill('box -6 -78 6 -4', p.ink)
-    p.fill('poly -9 -96 9 -96 7 -76 -7 -76', p.wood)
     right, left = '24 -18 28 4 24 18 44 44 34 78', '-34 78 -44 44 -24 18 -28 4 -24 -18'
-    p.solid(f'blob 0 -18 {right} 0 84 {left}', pattern=False)
-    p.fill('oval 0 20 13 13', p.ink)
-    p.fill('box -17 54 17 60', p.ink)
-    for x in (-3, 0, 3):
-        p.line(1, f'poly {x} -80 {x} 56', p.paper)
+    p.strokes(f'''
+        fill ink: box -6 -78 6 -4
+        fill wood: poly -9 -96 9 -96 7 -76 -7 -76
+        solid main: blob 0 -18 {right} 0 84 {left}
+        fill ink: oval 0 20 13 13
+        fill ink: box -17 54 17 60
+        line paper 1: poly -3 -80 -3 56
+        line paper 1: poly 0 -80 0 56
+        line paper 1: poly 3 -80 3 56''')
 
 
 @_sketch
 def _violin(p):
-    p.line(4, 'poly 58 -84 66 80', p.wood)
-    p.line(1.5, 'poly 63 -84 72 80', p.paper)
-    p.fill('box -10 -70 -2 30', p.ink)
-    p.line(7, 'curve -6 -70 -8 -84 2 -90', p.dark)
     right = '14 -20 20 -4 10 14 10 30 28 46 24 76'
     left = '-36 76 -40 46 -22 30 -22 14 -32 -4 -26 -20'
-    p.solid(f'blob -6 -20 {right} -6 82 {left}', pattern=False)
-    p.line(3, 'curve 6 26 10 36 6 50', p.ink)
-    p.line(3, 'curve -18 26 -22 36 -18 50', p.ink)
-    p.fill('box -16 36 4 40', p.paper)
-    p.fill('poly -11 52 -1 52 0 76 -12 76', p.ink)
+    p.strokes(f'''
+        line wood 4: poly 58 -84 66 80
+        line paper 1.5: poly 63 -84 72 80
+        fill ink: box -10 -70 -2 30
+        line dark 7: curve -6 -70 -8 -84 2 -90
+        solid main: blob -6 -20 {right} -6 82 {left}
+        line ink 3: curve 6 26 10 36 6 50
+        line ink 3: curve -18 26 -22 36 -18 50
+        fill paper: box -16 36 4 40
+        fill ink: poly -11 52 -1 52 0 76 -12 76''')
 
 # %% ../../nbs/sample/02_sketches.ipynb #38fb3a2c
 @_sketch
 def _piano(p):
-    p.solid('box -90 -38 90 42 5', pattern=False, gleam=False)
-    p.fill('box -84 -6 84 36', p.paper)
+    p.strokes('''
+        matt main: box -90 -38 90 42 5
+        fill paper: box -84 -6 84 36''')
     for i in range(1, 14):
         p.line(1, f'poly {i * 12 - 84} -6 {i * 12 - 84} 36', p.ink)
     for i in (0, 1, 3, 4, 5, 7, 8, 10, 11, 12):
         p.fill(f'box {i * 12 - 76} -6 {i * 12 - 69} 18', p.ink)
-    p.fill('box -20 -30 20 -14 2', (150, 200, 160))
-    p.fill('oval -64 -22 7 7', p.trim)
-    p.fill('oval 64 -22 7 7', p.trim)
+    p.strokes('''
+        fill #96c8a0: box -20 -30 20 -14 2
+        fill trim: oval -64 -22 7 7
+        fill trim: oval 64 -22 7 7''')
 
 
 @_sketch
 def _book(p):
-    w, emblem = p.d.between(42, 54), p.d.below(4)
-    p.fill(f'poly {w - 2} -66 {w + 10} -58 {w + 10} 76 {w - 2} 70', p.paper)
-    p.fill(f'poly {-w} 70 {w - 2} 70 {w + 10} 77 {-w + 10} 77', mix(p.paper, p.ink, 20))
-    p.solid(f'box {-w} -70 {w} 70 3')
-    p.fill(f'box {-w} -70 {-w + 11} 70', p.dark)
-    p.fill(f'box {-w + 20} -54 {w - 10} -30', p.paper)
-    p.line(4, f'poly {-w + 28} -46 {w - 18} -46', p.ink)
-    p.line(3, f'poly {-w + 32} -38 {w - 26} -38', p.ink)
+    w, emblem, p.edge = p.d.between(42, 54), p.d.below(4), mix(p.paper, p.ink, 20)
+    shapes = 'oval 6 18 24 24', 'poly 6 -10 32 40 -20 40', 'box -16 -4 28 40 6'
+    p.strokes(f'''
+        fill paper: poly {w - 2} -66 {w + 10} -58 {w + 10} 76 {w - 2} 70
+        fill edge: poly {-w} 70 {w - 2} 70 {w + 10} 77 {-w + 10} 77
+        solid: box {-w} -70 {w} 70 3
+        fill dark: box {-w} -70 {-w + 11} 70
+        fill paper: box {-w + 20} -54 {w - 10} -30
+        line ink 4: poly {-w + 28} -46 {w - 18} -46
+        line ink 3: poly {-w + 32} -38 {w - 26} -38''')
     if emblem < 3:
-        shapes = 'oval 6 18 24 24', 'poly 6 -10 32 40 -20 40', 'box -16 -4 28 40 6'
         p.fill(shapes[emblem], p.trim)
     p.line(3, f'poly {-w + 34} 56 {w - 28} 56', p.light)
