@@ -12,8 +12,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np, pandas as pd
+from jinja2.filters import do_filesizeformat
 
-from ..core import ProdclfError, atomic_path, rng
+from ..core import ProdclfError, rng
 from ..data.catalog import drop_images, join_readings, read_blocks
 from ..data.dataset import ProductDataset, is_prepared
 from ..data.images import is_address
@@ -21,7 +22,7 @@ from ..data.prepare import open_products, open_source
 from ..data.tables import describe_table, quarantine_frame, read_rows, remedy, source_name
 from ..data.text import cell_text
 from . import plots
-from .report import image_uri, render_page
+from .report import image_uri, write_page
 
 # %% ../../nbs/evaluate/06_check.ipynb #98cda353
 @dataclass
@@ -60,15 +61,6 @@ def _shown(value) -> str:
     if isinstance(value, dict):
         return '{' + ', '.join(map(str, value)) + '}'
     return plots.short(cell_text(value) or '', 48)
-
-
-def _size(n: int) -> str:
-    "Bytes for a person"
-    for unit in ('bytes', 'kB', 'MB'):
-        if n < 1000:
-            return f'{n:,.0f} {unit}' if unit == 'bytes' else f'{n:.1f} {unit}'
-        n /= 1000
-    return f'{n:.1f} GB'
 
 # %% ../../nbs/evaluate/06_check.ipynb #fa821fdf
 def _describe(found: CatalogCheck, source, encoding: str):
@@ -232,7 +224,7 @@ def _unread(found: CatalogCheck, most: int = 20) -> str:
 # %% ../../nbs/evaluate/06_check.ipynb #72d85641
 def _sections(found: CatalogCheck) -> list:
     "(heading, text) of each section of the page that has something to say"
-    files = [(name, about, _size(n) if n else '') for name, about, n in found.files]
+    files = [(name, about, do_filesizeformat(n) if n else '') for name, about, n in found.files]
     account = f'  {found.rows:,} rows = {found.products:,} products + {found.refused.rows.sum():,} '
     refused = [(f'{r.rows:,}', r.reason, r.example) for r in found.refused.itertuples()]
     advice = [f'  remedy for {r.reason}: {r.remedy}' for r in found.refused.itertuples()]
@@ -279,7 +271,4 @@ def write_check(
 ) -> Path:
     "Write the check as one self-contained HTML file and return its path"
     values = dict(c=found, shelves=_shelves(found), photo=image_uri)
-    page = render_page('check.html.j2', values, line=plots.short, size=_size)
-    with atomic_path(Path(file)) as p:
-        p.write_text(page, encoding='utf-8', errors='replace')
-    return Path(file)
+    return write_page(file, 'check.html.j2', values)

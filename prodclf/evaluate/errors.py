@@ -8,6 +8,7 @@ __all__ = ['cases', 'wilson', 'confused_pairs', 'most_confused', 'category_table
 
 # %% ../../nbs/evaluate/02_errors.ipynb #d88634dd
 import numpy as np, pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
 
 from .metrics import check_codes, check_proba
 
@@ -58,19 +59,17 @@ def category_table(
     """One row per category that occurs, by its code, the largest first; macro-F1 is the mean of the
     column f1"""
     y, pred = check_codes(y, pred)
-    hit, there, predicted = (
-        np.bincount(v, minlength=len(classes)) for v in (y[y == pred], y, pred)
-    )
-    at = np.argsort(-there, kind='stable')[: np.count_nonzero(there)]
-    hit, there, predicted = hit[at], there[at], predicted[at]
+    at = np.argsort(-np.bincount(y), kind='stable')[: len(np.unique(y))]
+    found = precision_recall_fscore_support(y, pred, labels=at, zero_division=np.nan)
+    precision, recall, f1, products = found
     rival = confused_pairs(y, pred, classes).drop_duplicates('true').set_index('true').predicted
     names = [classes[c] for c in at]
     table = dict(
         category=names,
-        products=there,
-        precision=np.where(predicted > 0, hit / np.maximum(predicted, 1), np.nan),
-        recall=hit / there,
-        f1=2 * hit / (there + predicted),
+        products=products,
+        precision=precision,
+        recall=recall,
+        f1=f1,
         taken_for=[rival.get(name, '') for name in names],
     )
     return pd.DataFrame(table, index=at)

@@ -20,14 +20,14 @@ from scipy.sparse import csr_matrix
 from scipy.special import log_softmax
 from scipy.stats import rankdata
 
-from ..core import ProdclfError, atomic_path, rng
+from ..core import ProdclfError, rng
 from ..data.dataset import row_blocks
 from ..data.dedup import as_rows, perceptual_hash, same_groups, text_hashes
 from ..data.images import ImageError, load_image
 from ..data.text import cell_text
 from . import plots
 from .metrics import check_codes
-from .report import image_uri, render_page
+from .report import image_uri, write_page
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #d3798238
 def class_thresholds(
@@ -439,7 +439,7 @@ def _show(table: pd.DataFrame, n: int) -> str:
     "The first lines of a table for a terminal"
     some = table.head(n).copy()
     for column in some.select_dtypes(['object', 'str']):
-        some[column] = some[column].map(lambda v: plots.short(v, 40).replace(r'\$', '$'))
+        some[column] = some[column].map(lambda v: plots.short(v, 40))
     text = some.to_string(index=False, float_format='{:.2f}'.format)
     return text + f'\n… and {len(table) - n:,} more' * (len(table) > n) if len(table) else ''
 
@@ -548,7 +548,4 @@ def write_audit(
 ) -> Path:
     "Write the findings as one self-contained HTML file and return its path"
     values = dict(a=found, name=name or 'the catalog', counts=found.counts(), photo=image_uri)
-    page = render_page('audit.html.j2', values | _cards(found, dataset, products), line=plots.short)
-    with atomic_path(Path(file)) as p:
-        p.write_text(page, encoding='utf-8', errors='replace')
-    return Path(file)
+    return write_page(file, 'audit.html.j2', values | _cards(found, dataset, products))

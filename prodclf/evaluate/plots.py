@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
+from sklearn.metrics import confusion_matrix
 
 from ..core import ProdclfError
 from ..data.images import load_image
@@ -54,6 +55,7 @@ _look = {
     'axes.titlelocation': 'left',
     'axes.titlepad': 10,
     'axes.axisbelow': True,
+    'text.parse_math': False,  # a price is no formula
     'grid.color': palette['grid'],
     'lines.linewidth': 1.8,
 }
@@ -78,13 +80,13 @@ def short(
     text,  # anything; NaN and None become ''
     width: int = 26,  # characters
 ) -> str:
-    "One drawable line: no control characters, no mathematics, the middle left out beyond `width`"
+    "One line without control characters, the middle left out where it is longer than `width`"
     text = '' if text is None or text != text else str(text)
     text = ' '.join(''.join(c if c.isprintable() else ' ' for c in text).split())
     if len(text) > width:
         tail = (width - 1) * 2 // 5
         text = text[: width - 1 - tail].rstrip() + '…' + (text[-tail:].lstrip() if tail else '')
-    return text.replace('$', r'\$')
+    return text
 
 
 def display_name(
@@ -184,8 +186,7 @@ def plot_confusion(
     """The most confused categories: what the products of each (row) were taken for (column), in per
     cent of the row"""
     (y, pred), chosen = check_codes(y, pred), most_confused(y, pred, k)
-    count = np.array([[np.sum((y == a) & (pred == b)) for b in chosen] for a in chosen])  # K,K
-    total = np.array([np.sum(y == a) for a in chosen])
+    count, total = confusion_matrix(y, pred, labels=chosen), np.bincount(y)[chosen]  # K,K  K
     share = np.c_[count, total - count.sum(1)] / np.maximum(total, 1)[:, None]  # K,K+1
     hit, n = np.eye(*share.shape, dtype=bool), len(chosen)
     ax = new_axes(ax, 2.6 + 0.44 * n, 1.7 + 0.38 * n)
