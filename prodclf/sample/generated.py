@@ -10,7 +10,6 @@ import csv, gzip, io, json
 from collections import Counter
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core import ProdclfError, atomic_path, process_map, progress, rng
-from .invented import Block, Leaf, Painter, Vocabulary, block_rows, draw_block, tree
+from prodclf.sample.invented import (
+    Block,
+    Leaf,
+    Vocabulary,
+    block_rows,
+    draw_block,
+    draw_photo,
+    tree,
+)
 
 # %% ../../nbs/sample/05_generated.ipynb #593eef9d
 class _Product(NamedTuple):
@@ -253,19 +260,14 @@ def _row_file(path: Path, compress: int, head: str = ''):
         yield write
 
 
-@lru_cache(1)
-def _painter(*about):
-    return Painter(*about)
-
-
 def _paint(job) -> tuple:
     "Files and bytes written for the images of a block"
-    folder, about, products = job
-    painter, sizes = _painter(*about), []
+    folder, seed, side, products = job
+    sizes = []
     for name, category, look, twin, fault in products:
         if fault == 'missing image':
             continue
-        raw = painter.photo(category, look, twin)
+        raw = draw_photo(category, look, twin, seed, side)
         if fault == 'truncated image':
             raw = raw[: len(raw) * 3 // 5]
         if fault in ('not an image', 'empty image'):
@@ -289,10 +291,9 @@ class _Plan:
     side: int
     dirt: float
     compress: int
-    file_rows: int
 
     def __post_init__(self):
-        rows, dirt, images, file_rows = self.rows, self.dirt, self.images, self.file_rows
+        rows, dirt, images = self.rows, self.dirt, self.images
         if self.form not in forms:
             raise ProdclfError(f'form={self.form!r}. Remedy: {", ".join(forms)}')
         if rows < 1 or not 0 <= dirt <= 0.5 or not 0 <= images <= 1:
@@ -300,10 +301,8 @@ class _Plan:
                 f'rows={rows}, dirt={dirt}, images={images}. Remedy: at least one row, up to '
                 'half of them dirty, a share of images from 0 to 1'
             )
-        if file_rows < 1 or file_rows % block_rows:
-            raise ProdclfError(f'file_rows={file_rows}. Remedy: a multiple of {block_rows:,}')
         self.leaves, self.vocabulary = tree(self.classes), Vocabulary(self.classes, self.seed)
-        self.blocks, self.per_file = -(-rows // block_rows), file_rows // block_rows
+        self.blocks = -(-rows // block_rows)
         self.painting = bool(images and forms[self.form].files)
 
     def path(self, name: str) -> Path:
@@ -331,9 +330,12 @@ def _image_job(plan: _Plan, block: Block, faults: dict) -> tuple:
         strict=True,
     )
     folder = plan.folder / ('images/small' if plan.form == 'abo' else 'images')
-    return folder, (plan.classes, plan.seed, plan.side), list(rows)
+    return folder, plan.seed, plan.side, list(rows)
 
 # %% ../../nbs/sample/05_generated.ipynb #50992dac
+_file_blocks = 64  # 262,144 rows
+
+
 def _image_index(plan: _Plan):
     "Within the block a function that adds text to the list of images, None where a form has none"
     if plan.form != 'abo' or not plan.painting:
@@ -345,7 +347,7 @@ def _image_index(plan: _Plan):
 def _write_rows(plan: _Plan, written: Written, bar):
     "Write all rows; yields what `_paint` needs for the images of each block"
     table, name, bar = plan.form == 'csv', forms[plan.form].file, iter(bar)  # of the blocks
-    per_file = plan.blocks if table else plan.per_file
+    per_file = plan.blocks if table else _file_blocks
     head = 'id,title,description,category,category_path,image\n' if table else ''
     digits = len(f'{(plan.blocks - 1) // per_file:x}')
     with _image_index(plan) as index:
@@ -377,12 +379,11 @@ def write_generated(
     side: int = 640,  # pixels of an image's sides
     dirt: float = 0.01,  # share of rows with a fault
     compress: int = 1,  # level of gzip; 0: plain text
-    file_rows: int = 64 * block_rows,  # rows of a file, where a form has several
     workers: int = 1,  # processes that draw images
 ) -> Written:
     """Write a catalog of any size in bounded memory, as its source would have it; raises
     `ProdclfError` for choices that make no catalog"""
-    about = rows, classes, images, form, seed, side, dirt, compress, file_rows
+    about = rows, classes, images, form, seed, side, dirt, compress
     plan, written = _Plan(Path(folder), *about), Written(form)
     bar = progress(range(plan.blocks), text=f'drawing {rows:,} products', unit='x4096')
     for files, size in process_map(_paint, _write_rows(plan, written, bar), workers):

@@ -220,18 +220,17 @@ A present that always works.
 Limited edition.'''.splitlines()
 
 # %% ../../nbs/sample/03_shop.ipynb #a1f725fe
-_umbrellas = dict(  # sketch -> a word for all that looks so
-    paint_can='wood and wall finish',
-    sneaker='sports shoes',
-    flacon='hair care',
-    jar='care in a jar',
-    oil_bottle='salad dressing',
-    tea_tin='tea',
-    shaker='seasoning',
-    slate='mobile screen',
-    violin='string instrument',
-    book='book',
-)
+_looks = '''paint_can: wood and wall finish
+sneaker: sports shoes
+flacon: hair care
+jar: care in a jar
+oil_bottle: salad dressing
+tea_tin: tea
+shaker: seasoning
+slate: mobile screen
+violin: string instrument
+book: book'''
+_umbrellas = dict(line.split(': ') for line in _looks.splitlines())  # a word for all that looks so
 
 
 def _voice(dice: Dice, category: Category) -> str:
@@ -430,15 +429,10 @@ def sample_catalog(
     folder = Path(folder).absolute() if folder else cache_folder('sample', name)
     draw_images(n, seed, folder, size, workers)
     rows = [_row(i, seed) for i in range(n)]
-    columns = {k: [r[k] or None for r in rows] for k in ('id', 'title', 'path', 'group')}
-    parts = [[s for s in (r['title'], r['description']) if s] for r in rows]
-    columns |= dict(
-        text=['. '.join(found) or None for found in parts],
-        image=[str(folder / r['image']) if r['image'] else None for r in rows],
-        label=[r['category'] for r in rows],
-        split=[None] * n,
-    )
-    return product_frame(columns)
+    table = pd.DataFrame(rows).rename(columns=dict(category='label')).replace('', None)
+    table['text'] = ['. '.join(filter(None, (r['title'], r['description']))) or None for r in rows]
+    table['image'] = table.image.map(lambda name: str(folder / name), na_action='ignore')
+    return product_frame(table.assign(split=None))
 
 # %% ../../nbs/sample/03_shop.ipynb #96f0f2c4
 _files = {  # what is in an image file that has a fault
