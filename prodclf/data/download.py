@@ -380,10 +380,8 @@ def attempt(self: _Downloader, job: _Download) -> FetchedFile:
                     self.show(job)
                     self.expect(job, about['total'])
                     _receive(job, r, about, self.stop, self.show)
-        except requests.exceptions.ConnectTimeout:
-            raise Trouble('no connection in time', unreachable=True) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
-            raise Trouble(*_plain_reason(e)) from None
+            raise _network_trouble(e) from None
     with _on_disk(job):
         sha256, size = _verified(job), job.have
         with open(job.part, 'rb') as f:
@@ -394,19 +392,21 @@ def attempt(self: _Downloader, job: _Download) -> FetchedFile:
     return FetchedFile(job.remote.name, job.remote.url, size, sha256, 'fetched')
 
 # %% ../../nbs/data/09_download.ipynb #e1d21d19
-def _plain_reason(e) -> tuple:  # words, wait, whether no connection was made
+_signs = {  # of an error, and what it means
+    'ConnectTimeout': 'no connection in time',
+    'NewConnectionError': 'no connection',
+    'ReadTimeout': 'the server stopped sending',
+    'timed out': 'the server stopped sending',
+    'IncompleteRead': 'the answer ended early',
+    'SSL': 'the certificate or encryption of the host is not right',
+}
+
+
+def _network_trouble(e) -> Trouble:
     "What a network error means, in a few words"
-    text = repr(e)
-    for sign, words, unreachable in [
-        ('NewConnectionError', 'no connection', True),
-        ('ReadTimeout', 'the server stopped sending', False),
-        ('timed out', 'the server stopped sending', False),
-        ('IncompleteRead', 'the answer ended early', False),
-        ('SSL', 'the certificate or encryption of the host is not right', False),
-    ]:
-        if sign in text:
-            return words, 0.0, unreachable
-    return 'the connection broke', 0.0, False
+    words = (words for sign, words in _signs.items() if sign in repr(e))
+    why = next(words, 'the connection broke')
+    return Trouble(why, unreachable=why.startswith('no connection'))
 
 # %% ../../nbs/data/09_download.ipynb #d86f7f9b
 @patch

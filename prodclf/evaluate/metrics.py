@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np, pandas as pd
+import numpy as np
 from fastcore.basics import patch
 from scipy import stats
 from scipy.sparse import coo_array
@@ -20,7 +20,8 @@ from scipy.special import ndtr, ndtri, softmax
 from sklearn.metrics import f1_score
 
 from ..core import ProdclfError, rng
-from ..data.dataset import name_hashes, uniform
+from ..data.dataset import uniform
+from ..data.splits import group_numbers
 
 # %% ../../nbs/evaluate/01_metrics.ipynb #47ff6843
 def check_codes(
@@ -234,12 +235,9 @@ def _block_of(
     seed: int,
 ) -> np.ndarray:  # (N,) int
     "The block of each product: products of one group have one block"
-    keys = np.arange(start, start + n) if groups is None else np.asarray(groups)
+    keys = group_numbers(range(start, start + n) if groups is None else groups, start)
     if len(keys) != n:
         raise ProdclfError(f'{len(keys)} groups for {n} products. Remedy: one group per product')
-    if keys.dtype.kind not in 'iu':
-        names = [None if pd.isna(k) else str(k) for k in keys]
-        keys = name_hashes(names, start)
     return (uniform(keys, int(seed), 'blocks') * _n_blocks).astype(int)
 
 

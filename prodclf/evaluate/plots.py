@@ -136,6 +136,13 @@ def _legend(ax, side, columns):
         columnspacing=1,
     )
 
+
+def _two_shares(ax):
+    "Per cent both ways, and a dashed line where both are equal"
+    ax.plot([0, 1], [0, 1], color=palette['grey'], lw=1, ls=(0, (4, 3)))
+    _percent(ax.xaxis, ax.yaxis)
+    ax.grid()
+
 # %% ../../nbs/evaluate/04_plots.ipynb #1026fb8a
 @house_style()
 def plot_results(
@@ -223,7 +230,7 @@ def plot_reliability(
     underneath"""
     table, ax = reliability(y, proba, bins), new_axes(ax, 4.2, 4.2)
     n, blue = table.products, palette['blue']
-    ax.plot([0, 1], [0, 1], color=palette['grey'], lw=1, ls=(0, (4, 3)))
+    _two_shares(ax)
     ax.vlines(table.confidence, table.low, table.high, color=blue, alpha=0.45, lw=2)
     ax.plot(table.confidence, table.accuracy, 'o-', color=blue, ms=6.5, lw=1.4)
     gap = f'mean gap {(n * table.gap.abs()).sum() / n.sum() * 100:.1f} points'
@@ -234,8 +241,7 @@ def plot_reliability(
     strip.bar(middle, n, width=0.86 / bins, color=palette['grey'])
     strip.set(xlabel='stated confidence', ylabel='products', yticks=[0, int(n.max())])
     ax.tick_params(labelbottom=False)
-    _percent(ax.xaxis, ax.yaxis, strip.xaxis)
-    ax.grid()
+    _percent(strip.xaxis)
     return ax
 
 # %% ../../nbs/evaluate/04_plots.ipynb #cbfce1c1
@@ -296,7 +302,7 @@ def plot_search_history(
     ax.set(xlabel='trial', ylabel='held-out figure')
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(axis='y')
-    ax.legend(loc='lower right', bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0, columnspacing=1)
+    _legend(ax, 'right', 4)
     return ax
 
 # %% ../../nbs/evaluate/04_plots.ipynb #77c6dbd8
@@ -423,7 +429,7 @@ def plot_text_or_image(
     table = accuracy_by(np.asarray(y), y, dict(text=text, image=image, fused=fused))
     lead, gain = table.text - table.image, table.fused - table[['text', 'image']].max(axis=1)
     size, ax = table.products / table.products.max(), new_axes(ax, 5, 4.8)
-    ax.plot([0, 1], [0, 1], color=palette['grey'], lw=1, ls=(0, (4, 3)))
+    _two_shares(ax)
     color = np.select(
         [lead > 0.1, lead < -0.1], [palette['blue'], palette['orange']], palette['grey']
     )
@@ -434,8 +440,6 @@ def plot_text_or_image(
     ax.scatter(table.text[ring], table.image[ring], s=76 + 90 * size[ring], **edge)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     ax.set(xlabel='right from the text alone', ylabel='right from the image alone')
-    _percent(ax.xaxis, ax.yaxis)
-    ax.grid()
     ax.set_title(f'{len(table)} categories; ring: fusion beats both ({ring.sum()})')
     telling = (lead.abs() + 1.5 * gain.clip(lower=0) + 0.2 * size).to_numpy()
     order = np.argsort(-telling, kind='stable')[: 4 * k]
