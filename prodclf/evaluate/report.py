@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from matplotlib import rc_context
-from matplotlib.figure import Figure
+from matplotlib import pyplot as plt, rc_context
 
 from ..core import ProdclfError, atomic_path
 from . import plots
@@ -31,12 +30,13 @@ from prodclf.evaluate.errors import (
 from .metrics import check_codes, check_proba, compare_paired
 
 # %% ../../nbs/evaluate/05_report.ipynb #8320934e
-def _svg(draw, *args, size, name) -> str:
+def _svg(name, draw, *args) -> str:
     "One chart as SVG in the page's colors, always the same bytes"
     out = io.StringIO()
     with plots.house_style(), rc_context({'svg.fonttype': 'none', 'svg.hashsalt': name}):
-        figure = Figure(figsize=size, layout='constrained', dpi=72)
-        draw(*args, ax=figure.subplots())
+        figure = draw(*args).get_figure()
+        plt.close(figure)
+        figure.set_figwidth(1.25 * figure.get_figwidth())  # a page is wider than a notebook
         tight = dict(bbox_inches='tight', pad_inches=0.04, metadata={'Date': None})
         figure.savefig(out, format='svg', transparent=True, **tight)
     svg = out.getvalue()
@@ -215,35 +215,28 @@ def _account(data) -> dict:
 # %% ../../nbs/evaluate/05_report.ipynb #cc79e2bf
 def _charts(t: _Tested, keys, train_sizes=None) -> dict:
     "All charts of test products by name, each as SVG"
-    seen, rows, views = len(set(t.y.tolist())), len(t.results), list(t.views.values())
-    n, groups = min(seen, 12), min(len(set(keys)), 15)
-    charts = {}
-
-    def add(key, name, size, draw, *args):
-        charts[key] = _svg(draw, *args, size=size, name=name)
-
-    if rows > 1:
-        add('results', 'Every model', (8.4, 1.0 + 0.38 * rows), plots.plot_results, t.results)
-    size = 4.2 + 0.42 * n, 1.9 + 0.36 * n
-    add('confusion', 'Confusion', size, plots.plot_confusion, t.y, t.pred, t.classes)
-    size, name = (8.4, 1.3 + 0.33 * groups), 'Accuracy by group'
-    add('groups', name, size, plots.plot_departments, t.y, t.views, keys)
+    views, about = list(t.views.values()), (t.y, t.pred, t.classes)
+    charts = dict(
+        confusion=('Confusion', plots.plot_confusion, *about),
+        groups=('Accuracy by group', plots.plot_departments, t.y, t.views, keys),
+        reliability=('Reliability diagram', plots.plot_reliability, t.y, t.proba),
+    )
+    if len(t.results) > 1:
+        charts['results'] = 'Every model', plots.plot_results, t.results
     if len(views) == 3:
-        about, name = (t.y, *views, t.classes), 'Text or image, by category'
-        add('views', name, (7.2, 5.8), plots.plot_text_or_image, *about)
-    if seen >= 8:
-        about = t.y, t.pred, t.classes, train_sizes
-        add('tail', 'Long tail', (8.4, 3.6), plots.plot_long_tail, *about)
-    add('reliability', 'Reliability diagram', (4.4, 4.2), plots.plot_reliability, t.y, t.proba)
-    return charts
+        name = 'Text or image, by category'
+        charts['views'] = name, plots.plot_text_or_image, t.y, *views, t.classes
+    if len(set(t.y.tolist())) >= 8:
+        charts['tail'] = 'Long tail', plots.plot_long_tail, *about, train_sizes
+    return {key: _svg(*chart) for key, chart in charts.items()}
 
 # %% ../../nbs/evaluate/05_report.ipynb #afb60fcb
 def _learning(curves: dict) -> list:
     "Charts of loss and of accuracy by epoch, where all models have them"
     curves = {m: c for m, c in (curves or {}).items() if c is not None and len(c)}
-    draw, wanted = plots.plot_learning_curve, dict(loss='valid_loss', accuracy='accuracy')
+    wanted = dict(loss='valid_loss', accuracy='accuracy')
     return [
-        _svg(draw, curves, what, size=(4.6, 3.1), name=f'{what} by epoch')
+        _svg(f'{what} by epoch', plots.plot_learning_curve, curves, what)
         for what, column in wanted.items()
         if curves and all(column in c for c in curves.values())
     ]
@@ -253,12 +246,10 @@ def _search(search) -> dict:
     "What the page shows of a search: its charts, the gain on the test products, the settings"
     if not search:
         return None
-    draw, records = plots.plot_search_history, search['records']
-    charts = [_svg(draw, records, size=(8.4, 3.1), name='Trials of the search')]
-    if search['importances']:
-        size, name = (8.4, 1.0 + 0.3 * len(search['importances'])), 'What mattered'
-        about = search['importances']
-        charts.append(_svg(plots.plot_importances, about, size=size, name=name))
+    records, importances = search['records'], search['importances']
+    charts = [_svg('Trials of the search', plots.plot_search_history, records)]
+    if importances:
+        charts.append(_svg('What mattered', plots.plot_importances, importances))
     given_up = sum(r['value'] is None for r in records)
     return search | dict(charts=charts, trials=len(records), given_up=given_up)
 
