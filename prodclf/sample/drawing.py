@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from ..core import ProdclfError, rng
+from ..core import rng
 
 # %% ../../nbs/sample/01_drawing.ipynb #a72f39dd
 class Dice:
@@ -194,9 +194,7 @@ def tile(
     h: int,  # height in pixels
     step: int = 24,  # how many pixels until the pattern repeats
 ) -> Image.Image:
-    "A gray image, 255 where the ink goes; raises `ProdclfError` for a kind that is not known"
-    if kind not in _patterns:
-        raise ProdclfError(f'no pattern {kind!r}. Remedy: one of {", ".join(_patterns)}')
+    "A gray image, 255 where the ink goes"
     y, x = np.mgrid[:h, :w].astype(np.int64)
     if kind in ('shade', 'gleam'):
         x = x * 200 // max(w - 1, 1) - 100  # from edge to edge
@@ -398,18 +396,19 @@ def show_sheet(
 # %% ../../nbs/sample/01_drawing.ipynb #d82c5772
 def _prop(pen: Pen):
     "Something that does not belong to the product, near a corner"
-    x, y, hue = pen.d.pick([-78, 78]), pen.d.pick([-70, 66, 74]), colors[pen.d.pick(list(colors))]
-    kind = pen.d.below(4)
-    if kind == 0:
-        pen.solid(f'oval {x} {y} 16 11', hue, gleam=False)
-    elif kind == 1:
-        pen.fill(f'blob {x} {y + 22} {x - 10} {y} {x} {y - 24} {x + 10} {y}', (90, 140, 84))
-        pen.line(1.5, f'poly {x} {y + 22} {x} {y - 18}', (60, 100, 60))
-    elif kind == 2:
-        pen.fill(f'box {x - 16} {y - 11} {x + 16} {y + 11} 3', pen.paper)
-        pen.line(2, f'poly {x - 9} {y - 3} {x + 9} {y - 3}', hue)
-    else:
-        pen.fill(f'oval {x * 1.25} {y * 1.25} 30 30', hue)
+    x, y = pen.d.pick([-78, 78]), pen.d.pick([-70, 66, 74])
+    pen.hue = colors[pen.d.pick(list(colors))]
+    props = (
+        f'matt hue: oval {x} {y} 16 11',
+        f'''
+        fill #5a8c54: blob {x} {y + 22} {x - 10} {y} {x} {y - 24} {x + 10} {y}
+        line #3c643c 1.5: poly {x} {y + 22} {x} {y - 18}''',
+        f'''
+        fill paper: box {x - 16} {y - 11} {x + 16} {y + 11} 3
+        line hue 2: poly {x - 9} {y - 3} {x + 9} {y - 3}''',
+        f'fill hue: oval {x * 1.25} {y * 1.25} 30 30',
+    )
+    pen.strokes(pen.d.pick(props))
 
 
 def render(
