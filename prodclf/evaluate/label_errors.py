@@ -19,6 +19,7 @@ from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
 from scipy.special import log_softmax
 from scipy.stats import rankdata
+from sklearn.metrics import confusion_matrix
 
 from ..core import ProdclfError, rng
 from ..data.dataset import row_blocks
@@ -203,6 +204,9 @@ def find_twins(
     return dict(text=words, image=same_groups(own, own + 1, image, has, most=most))
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #ab837425
+_twin_columns = ['by', 'products', 'labels', 'majority']
+
+
 def twins_apart(
     twins: dict,  # kind -> (n,) equal for twins, of `find_twins`
     y: np.ndarray,  # (n,) labels as codes
@@ -220,7 +224,7 @@ def twins_apart(
             majority = classes[counts.index[0]] if most else ''
             found.append((by, some.index.tolist(), names, majority))
     found.sort(key=lambda t: (-len(t[1]), t[1]))
-    return pd.DataFrame(found, columns=['by', 'products', 'labels', 'majority'])
+    return pd.DataFrame(found, columns=_twin_columns)
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #1e38c2e3
 def neighbor_distances(
@@ -252,6 +256,9 @@ def neighbor_distances(
     return out
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #f7f1560c
+_outlier_columns = ['row', 'view', 'distance', 'limit']
+
+
 def find_outliers(
     vectors: dict,  # view -> (n, D) vectors
     present: dict,  # view -> (n,) bool
@@ -260,7 +267,7 @@ def find_outliers(
     seed: int = 0,  # of the samples
 ) -> pd.DataFrame:  # row, view, distance, limit; the farthest beyond its limit first
     "Products that are unlike all others in a view: beyond Tukey's outer fence"
-    found = [pd.DataFrame(columns=['row', 'view', 'distance', 'limit'])]
+    found = [pd.DataFrame(columns=_outlier_columns)]
     for view, x in vectors.items():
         mine = rows[present[view][rows]]
         if len(mine) < 20:  # quartiles of a handful say nothing
@@ -308,13 +315,10 @@ def auc_interval(
     return area, area + 1.96 * np.sqrt(max(var, 0) / (n * m))
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #1828c543
-def _confusions(proba, y, block) -> np.ndarray:  # (C, C) share of the row's products
-    "How often products with one label have another category as their likeliest"
-    n_classes = proba.shape[1]
-    found = np.zeros((n_classes, n_classes))
-    for rows in row_blocks(len(y), block):
-        np.add.at(found, (y[rows], np.asarray(proba[rows]).argmax(1)), 1)
-    return found / np.maximum(np.bincount(y, minlength=n_classes), 1)[:, None]
+def _likeliest(proba, block: int = 8192) -> np.ndarray:  # (n,) codes
+    "The likeliest category of each row"
+    blocks = row_blocks(proba.shape[0], block)
+    return np.concatenate([np.asarray(proba[rows]).argmax(1) for rows in blocks])
 
 
 def _told_apart(proba, y, a: int, b: int, most: int = 2000) -> tuple:
@@ -350,7 +354,9 @@ def same_categories(
     block: int = 8192,  # rows at a time
 ) -> pd.DataFrame:  # category, other, products of each, shares, area, reason
     "Pairs of categories that should be one: by their names, or since nobody can tell them apart"
-    share, count = _confusions(proba, y, block), np.bincount(y, minlength=len(classes))
+    count = np.bincount(y, minlength=len(classes))
+    likely, codes = _likeliest(proba, block), range(len(classes))
+    share = confusion_matrix(y, likely, labels=codes, normalize='true')  # 0 without products
     spelled = {*_same_spelling(classes)}
     both = np.minimum(share, share.T)
     mixed = np.argwhere(np.triu(both >= overlap, 1)).tolist()
@@ -479,12 +485,9 @@ def audit_labels(
         best = np.argsort(-votes, kind='stable')[:3]
         words = ', '.join(f'{int(votes[c])} {classes[c]}' for c in best if votes[c])
         labels.loc[at, 'siblings'] = words
-    blocks = row_blocks(len(y), 8192)
-    right = sum((np.asarray(proba[b]).argmax(1) == y[b]).sum() for b in blocks) / len(y)
-    nothing = pd.DataFrame(columns=['by', 'products', 'labels', 'majority'])
-    far = pd.DataFrame(columns=['row', 'view', 'distance', 'limit'])
+    nothing, far = pd.DataFrame(columns=_twin_columns), pd.DataFrame(columns=_outlier_columns)
     pairs = same_categories(proba, y, classes)
-    about = dict(weight=posterior.weight, accuracy=float(right))
+    about = dict(weight=posterior.weight, accuracy=float(np.mean(_likeliest(proba) == y)))
     return LabelAudit(list(classes), labels.set_index(rows), nothing, far, pairs, **about)
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #c7a209a5
@@ -520,22 +523,22 @@ def audit_table(
     return table.iloc[order].reset_index(drop=True)
 
 # %% ../../nbs/evaluate/07_label_errors.ipynb #34532d0a
+_shown = ['id', 'title', 'text', 'image', 'label']
+
+
+def _on_cards(dataset, rows, table: pd.DataFrame) -> list:
+    "What is shown of these products, each with its line of a table"
+    products = dataset.take(np.asarray(rows, int), _shown).to_dict('records')
+    return [p | found for p, found in zip(products, table.to_dict('records'), strict=True)]
+
+
 def _cards(found: LabelAudit, dataset, n: int) -> dict:
     "What the page shows of single products: wrong labels, twins and outliers"
-    errors = found.errors.head(n)
-    shown = dataset.take(errors.index.to_numpy(), ['id', 'title', 'text', 'image'])
-    wrong = [
-        {**p, **e} for p, e in zip(shown.to_dict('records'), errors.to_dict('records'), strict=True)
-    ]
-    twins = []
+    errors, far, twins = found.errors.head(n), found.outliers.head(n // 2), []
     for t in found.twins.head(n // 4).itertuples():
-        some = dataset.take(np.array(t.products[:6]), ['id', 'title', 'text', 'image', 'label'])
+        some = dataset.take(np.array(t.products[:6]), _shown)
         twins.append((t.by, t.labels, some.to_dict('records')))
-    far = found.outliers.head(n // 2)
-    shown = dataset.take(far.row.to_numpy(int), ['id', 'title', 'text', 'image', 'label'])
-    odd = [
-        {**p, **o} for p, o in zip(shown.to_dict('records'), far.to_dict('records'), strict=True)
-    ]
+    wrong, odd = _on_cards(dataset, errors.index, errors), _on_cards(dataset, far.row, far)
     return dict(wrong=wrong, twins=twins, odd=odd)
 
 
