@@ -45,9 +45,9 @@ rooms = dict(
 )
 budgets = {
     'core': 1_900,
-    'data': 48_600,
-    'sample': 16_000,
-    'evaluate': 14_800,
+    'data': 48_500,
+    'sample': 13_800,
+    'evaluate': 14_300,
     'encoders': 19_500,
     'models': 32_100,
     'train': 8_200,
@@ -55,7 +55,7 @@ budgets = {
     'bench': 10_900,
     'cli': 11_500,
     'serve': 24_800,
-    'evaluate, rooms': 5_500,
+    'evaluate, rooms': 5_400,
     'encoders, rooms': 6_600,
     'models, rooms': 9_500,
     'train, rooms': 23_900,

@@ -100,9 +100,9 @@ class _Manifest:
                     pass  # torn by a kill: its file had no name yet
             self.tidy()
 
-    def add(self, name: str, url: str, size: int, sha256: str):
+    def add(self, row: FetchedFile):
         "On disk when this returns"
-        line = dict(name=name, url=url, bytes=size, sha256=sha256)
+        line = dict(name=row.name, url=row.url, bytes=row.bytes, sha256=row.sha256)
         with self.lock, open(self.path, 'ab', buffering=0) as f:
             start, raw = f.tell(), json.dumps(line).encode() + b'\n'
             try:
@@ -112,7 +112,7 @@ class _Manifest:
             except OSError:
                 os.truncate(self.path, start)
                 raise
-            self.lines[name] = line
+            self.lines[row.name] = line
 
     def tidy(self):
         "One line a name, in order"
@@ -383,13 +383,14 @@ def attempt(self: _Downloader, job: _Download) -> FetchedFile:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
             raise _network_trouble(e) from None
     with _on_disk(job):
-        sha256, size = _verified(job), job.have
+        sha256, remote = _verified(job), job.remote
+        row = FetchedFile(remote.name, remote.url, job.have, sha256, 'fetched')
         with open(job.part, 'rb') as f:
             os.fsync(f.fileno())
-        self.manifest.add(job.remote.name, job.remote.url, size, sha256)
+        self.manifest.add(row)
         os.replace(job.part, job.path)
         job.note.unlink(missing_ok=True)
-    return FetchedFile(job.remote.name, job.remote.url, size, sha256, 'fetched')
+    return row
 
 # %% ../../nbs/data/09_download.ipynb #e1d21d19
 _signs = {  # of an error, and what it means
@@ -433,9 +434,10 @@ def already(self: _Downloader, job: _Download) -> FetchedFile:
                 + '. Remedy: move it away'
             )
         job.drop()
+        row = FetchedFile(r.name, r.url, size, known, 'there')
         if not line or line['sha256'] != known:
-            self.manifest.add(r.name, r.url, size, known)
-    return FetchedFile(r.name, r.url, size, known, 'there')
+            self.manifest.add(row)
+    return row
 
 # %% ../../nbs/data/09_download.ipynb #2957847c
 @patch
