@@ -386,11 +386,11 @@ def show_sheet(
     "A contact sheet for a notebook's output, as a JPEG so that the notebook stays small"
     from IPython.display import Image as Shown
 
-    edge, out = ((0, 2), (0, 2), (0, 0)), io.BytesIO()
-    tiles = [np.pad(np.asarray(im), edge, constant_values=255) for im in images]
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
-    Image.fromarray(np.vstack(rows)).save(out, 'JPEG', quality=quality)
+    (w, h), out = (side + 2 for side in images[0].size), io.BytesIO()
+    sheet = Image.new('RGB', (w * columns, h * -(-len(images) // columns)), 'white')
+    for i, image in enumerate(images):
+        sheet.paste(image, (i % columns * w, i // columns * h))
+    sheet.save(out, 'JPEG', quality=quality)
     return Shown(data=out.getvalue(), format='jpeg')
 
 # %% ../../nbs/sample/01_drawing.ipynb #d82c5772

@@ -8,7 +8,7 @@ __all__ = ['forms', 'Written', 'write_generated']
 # %% ../../nbs/sample/05_generated.ipynb #fa651fc9
 import csv, gzip, io, json
 from collections import Counter
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -245,19 +245,12 @@ class Written:
 # %% ../../nbs/sample/05_generated.ipynb #4c82c6cc
 @contextmanager
 def _row_file(path: Path, compress: int, head: str = ''):
-    """Within the block a function that adds text; the file is there under its name when it is
-    whole"""
-    with ExitStack() as stack:
-        part = stack.enter_context(atomic_path(path))
-        out = stack.enter_context(open(part, 'wb', 1 << 20))
-        if path.suffix == '.gz':
-            out = stack.enter_context(gzip.GzipFile('', 'wb', compress, out, mtime=0))
-
-        def write(text):
-            out.write(text.encode())
-
-        write(head)
-        yield write
+    "Within the block a file to write text to; it is there under its name when it is whole"
+    with atomic_path(path) as part, open(part, 'wb', 1 << 20) as raw:
+        packed = gzip.GzipFile('', 'wb', compress, raw, mtime=0) if compress else raw
+        with io.TextIOWrapper(packed, 'utf-8', newline='') as file:
+            file.write(head)
+            yield file
 
 
 def _paint(job) -> tuple:
@@ -337,7 +330,7 @@ _file_blocks = 64  # 262,144 rows
 
 
 def _image_index(plan: _Plan):
-    "Within the block a function that adds text to the list of images, None where a form has none"
+    "Within the block the list of images to write to, None where a form has none"
     if plan.form != 'abo' or not plan.painting:
         return nullcontext()
     path = plan.path('images/metadata/images.csv')
@@ -353,16 +346,16 @@ def _write_rows(plan: _Plan, written: Written, bar):
     with _image_index(plan) as index:
         for number in range(-(-plan.blocks // per_file)):
             path = plan.path(name.format(f'{number:0{digits}x}'))
-            with _row_file(path, plan.compress, head) as write:
+            with _row_file(path, plan.compress, head) as file:
                 for b in islice(bar, per_file):
                     block, faults = _draw(plan, b)
                     products = _products(block, plan.leaves)
                     written._count(products, block, faults)
                     lines = (_line(p, faults.get(r), plan.form) for r, p in enumerate(products))
-                    write(''.join(lines))
+                    file.write(''.join(lines))
                     if index:
-                        files = (_image_file(p.number, 'abo') for p in products if p.shown)
-                        index(''.join(f'{n},{plan.side},{plan.side},{f}\n' for n, f in files))
+                        names = (_image_file(p.number, 'abo') for p in products if p.shown)
+                        index.write(''.join(f'{n},{plan.side},{plan.side},{f}\n' for n, f in names))
                     if plan.painting:
                         yield _image_job(plan, block, faults)
             written.files += 1
