@@ -47,7 +47,7 @@ budgets = {
     'core': 1_900,
     'data': 48_500,
     'sample': 13_800,
-    'evaluate': 14_300,
+    'evaluate': 14_200,
     'encoders': 19_500,
     'models': 32_100,
     'train': 8_200,

@@ -9,9 +9,10 @@ __all__ = ['palette', 'house_style', 'new_axes', 'short', 'display_name', 'plot_
 
 # %% ../../nbs/evaluate/04_plots.ipynb #465fac26
 import textwrap
+from importlib.resources import files
 
 import numpy as np, pandas as pd
-from matplotlib import pyplot as plt
+from matplotlib import pyplot as plt, rc_params_from_file
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter, StrMethodFormatter
 from matplotlib.transforms import Bbox
@@ -39,26 +40,8 @@ palette = dict(
 )
 
 # %% ../../nbs/evaluate/04_plots.ipynb #6676d3fc
-_ink = 'text.color axes.labelcolor xtick.labelcolor ytick.labelcolor'.split()
-_muted = 'xtick.color ytick.color axes.edgecolor axes.titlecolor'.split()
-_look = {
-    **dict.fromkeys(_ink, palette['ink']),
-    **dict.fromkeys(_muted, palette['muted']),
-    **dict.fromkeys(('axes.spines.top', 'axes.spines.right', 'legend.frameon'), False),
-    **dict.fromkeys(('xtick.labelsize', 'ytick.labelsize', 'legend.fontsize'), 9.5),
-    'figure.dpi': 84,
-    'figure.facecolor': 'white',
-    'axes.facecolor': 'none',
-    'font.size': 10.5,
-    'axes.labelsize': 10.5,
-    'axes.titlesize': 9.5,
-    'axes.titlelocation': 'left',
-    'axes.titlepad': 10,
-    'axes.axisbelow': True,
-    'text.parse_math': False,  # a price is no formula
-    'grid.color': palette['grid'],
-    'lines.linewidth': 1.8,
-}
+_sheet = files('prodclf') / 'templates/house.mplstyle'
+_look = rc_params_from_file(_sheet, use_default_template=False)
 
 
 def house_style():
