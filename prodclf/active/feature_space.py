@@ -11,6 +11,7 @@ from copy import copy
 
 import numpy as np
 from fastcore.basics import patch
+from scipy.special import softmax
 from ..core import ProdclfError, rng
 from ..models.linear import ViewScaler, fit_logistic, fit_logistic_streamed
 
@@ -91,14 +92,20 @@ class FeatureSpace:
 
 # %% ../../nbs/active/09_feature_space.ipynb #0dc4eae6
 @patch
+def _some(self: FeatureSpace, part, views: list):
+    "The pool or another part in some views that stand side by side"
+    if isinstance(part, np.ndarray):
+        return part[:, self.columns[views[0]].start : self.columns[views[-1]].stop]
+    return FeatureRows({v: part.views[v] for v in views}, part.rows)
+
+
+@patch
 def only(
     self: FeatureSpace,
     view: str,  # one of `columns`
 ):
     "The columns of one view of the pool"
-    if isinstance(self.pool, np.ndarray):
-        return self.pool[:, self.columns[view]]
-    return FeatureRows({view: self.pool.views[view]}, self.pool.rows)
+    return self._some(self.pool, [view])
 
 # %% ../../nbs/active/09_feature_space.ipynb #92054f4d
 @patch
@@ -106,14 +113,10 @@ def without_names(self: FeatureSpace) -> FeatureSpace:
     "The same products in the views that embeddings gave; itself where there is no other"
     if 'names' not in self.columns:
         return self
-    other, end = copy(self), self.columns['names'].start
+    other = copy(self)
     other.columns = {k: c for k, c in self.columns.items() if k != 'names'}
     for part in ('pool', 'test', 'valid'):
-        p = getattr(self, part)
-        if isinstance(p, np.ndarray):
-            setattr(other, part, p[:, :end])
-        else:
-            setattr(other, part, FeatureRows({k: p.views[k] for k in other.columns}, p.rows))
+        setattr(other, part, self._some(getattr(self, part), [*other.columns]))
     return other
 
 
@@ -180,9 +183,7 @@ def head_probabilities(
     head: tuple,  # weights (K, C), bias (C,)
 ) -> np.ndarray:  # (N, C) float32
     "What the head predicts"
-    logits = z @ head[0] + head[1]
-    e = np.exp(logits - logits.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    return softmax(z @ head[0] + head[1], 1)
 
 # %% ../../nbs/active/09_feature_space.ipynb #a95f1fdd
 class HeadProbabilities(_LazyRows):
