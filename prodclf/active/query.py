@@ -31,7 +31,6 @@ from prodclf.active.diversity import (
     Cloud,
     coreset,
     coverage,
-    explore,
     kmeans_cells,
     probcover,
     typiclust,
@@ -387,7 +386,7 @@ register_strategy('random')(random_choice)
 register_strategy('entropy', score=entropy_score)(entropy)
 register_strategy('least_confidence', score=least_confidence_score)(least_confidence)
 register_strategy('margin', score=margin_score)(margin)
-for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, explore, uherding):
+for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, uherding):
     register_strategy(_source.__name__)(_source)
 register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
 register_strategy('tail_first', False, False)(tail_first)

@@ -10,7 +10,7 @@ import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from ..models.linear import fit_logistic
-from .diversity import Cloud
+from .diversity import Cloud, unit_rows
 from .feature_space import fit_head, head_probabilities
 
 # %% ../../nbs/active/10_semi_supervised.ipynb #cd8fec9b
@@ -47,8 +47,7 @@ class NeighborGraph:
                 f'a graph of neighbors is for 2 to 50,000 products, and there are {n:,}. Remedy: '
                 'leave --graph out'
             )
-        x = Cloud(z).leading(48, seed)[np.arange(n)]
-        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+        x = unit_rows(Cloud(z).leading(48, seed)[np.arange(n)])
         found, near = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
         for i in range(0, n, 1024):
             cosine = x[i : i + 1024] @ x.T
