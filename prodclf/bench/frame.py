@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['libraries', 'benchmarks', 'source_of', 'family_megabytes', 'Measurement', 'run_alone', 'alternate', 'Comparison',
-           'compare', 'register_benchmark', 'check_size', 'run_bench', 'machine', 'shown', 'write_bench']
+           'compare', 'register_benchmark', 'check_size', 'run_bench', 'machine', 'short_number', 'spelled_columns',
+           'shown', 'write_bench']
 
 # %% ../../nbs/bench/01_frame.ipynb #0acc43f0
 import dis, inspect, json, os, platform, re, signal, statistics, subprocess, sys, tempfile
@@ -381,25 +382,43 @@ def machine() -> dict:
     )
 
 
+def short_number(
+    value: float,  # not negative
+) -> str:
+    "Three digits, or all of those before the point"
+    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def spelled_columns(
+    table: pd.DataFrame,  # with numbers, missing ones too
+    forms: dict,  # title -> (column, function that writes a number, such as '{:.1%}'.format)
+) -> (
+    dict
+):  # title -> texts, empty where there is no number; columns that are not there are left out
+    "Figures as a person reads them"
+    there = {title: how for title, how in forms.items() if how[0] in table}
+    return {
+        title: table[key].astype(float).map(form, 'ignore').fillna('')
+        for title, (key, form) in there.items()
+    }
+
+
 def shown(
     rows: list,  # of `metrics.json`, or of `compare`
 ) -> pd.DataFrame:
     "The rows as a person reads them"
     forms = {
-        'ours, s': ('ours_seconds', '{:.3g}'),
-        'theirs, s': ('peer_seconds', '{:.3g}'),
-        'times faster': ('ratio', '{:.3g}'),
-        'ours, MB': ('ours_mb', '{:,.0f}'),
-        'theirs, MB': ('peer_mb', '{:,.0f}'),
-        'agree': ('agreement', '{:.1%}'),
+        'ours, s': ('ours_seconds', '{:.3g}'.format),
+        'theirs, s': ('peer_seconds', '{:.3g}'.format),
+        'times faster': ('ratio', '{:.3g}'.format),
+        'ours, MB': ('ours_mb', '{:,.0f}'.format),
+        'theirs, MB': ('peer_mb', '{:,.0f}'.format),
+        'agree': ('agreement', '{:.1%}'.format),
     }
-    t = pd.DataFrame(rows).astype(dict.fromkeys([key for key, _ in forms.values()], float))
+    t = pd.DataFrame(rows)
     fewer = t.peer_rows.notna() & (t.peer_rows != t.rows)
     beside = t.peer + t.peer_rows.map(', {:,.0f} rows'.format).where(fewer, '')
-    cells = {
-        title: t[key].map(form.format, 'ignore').fillna('') for title, (key, form) in forms.items()
-    }
-    return pd.DataFrame({'': t.what, 'beside': beside, **cells, 'note': t.note})
+    return pd.DataFrame({'': t.what, 'beside': beside, **spelled_columns(t, forms), 'note': t.note})
 
 # %% ../../nbs/bench/01_frame.ipynb #e96fd2be
 def write_bench(
