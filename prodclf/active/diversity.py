@@ -447,7 +447,9 @@ def uherding(
     if components:
         cloud = cloud.leading(components, seed)
     draw = rng(seed, 'uherding')
-    some = free if len(free) <= 10_000 else np.sort(draw.choice(free, max(10_000, n), replace=False))
+    some = (
+        free if len(free) <= 10_000 else np.sort(draw.choice(free, max(10_000, n), replace=False))
+    )
     to_cover = np.sort(draw.choice(free, min(4000, len(free)), replace=False))
     taught = known if len(known) <= 2000 else np.sort(draw.choice(known, 2000, replace=False))
     x, y, mine = (unit_rows(cloud[r]) for r in (some, to_cover, taught))

@@ -108,7 +108,9 @@ def next_batch(
     if without is not None:
         taken |= without
     n = config.n if pool.labeled.any() else config.initial or config.n
-    if head is None and model_outputs & set(s.needs):
+    # a head on each view alone, as a committee needs, wants two categories; names are not enough
+    alone = 'committee' in s.needs and len(np.unique(pool.y[pool.labeled])) < 2
+    if model_outputs & set(s.needs) and (head is None or alone):
         return ask('random', n, labeled=taken, seed=seed)
     if config.threshold is not None and head is not None:
         # the others are none of the strategy's business

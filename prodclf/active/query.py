@@ -297,7 +297,7 @@ _strategies = {}  # name -> Strategy
 model_outputs = {'probabilities', 'committee', 'draws'}  # there is none before the first model
 
 
-def _described(source, name: str, ranks=None, spreads=None, score=None) -> Strategy:
+def _described(source, name: str, score=None) -> Strategy:
     "What a function or an object says about itself; raises when it is neither"
     query = getattr(source, 'query', source)
     if not callable(query):
@@ -308,30 +308,27 @@ def _described(source, name: str, ranks=None, spreads=None, score=None) -> Strat
     given = list(inspect.signature(query).parameters.values())[1:]  # the first is n
     names = [p for p in given if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     takes = {p.name for p in names}
-    ranks = bool(model_outputs & takes) and 'embeddings' not in takes if ranks is None else ranks
     return Strategy(
         name,
         source,
         query,
         tuple(p.name for p in names if p.default is p.empty),
         None if any(p.kind is p.VAR_KEYWORD for p in given) else tuple(p.name for p in names),
-        ranks,
-        'embeddings' in takes if spreads is None else spreads,
-        score,
+        ranks=bool(model_outputs & takes) and 'embeddings' not in takes,
+        spreads='embeddings' in takes and 'candidates' not in takes,  # else it draws by itself
+        score=score,
     )
 
 # %% ../../nbs/active/06_query.ipynb #05ff86a9
 def register_strategy(
     name: str,  # by which it is known from now on
-    ranks: bool = None,  # its batch is scattered; None: if it reads the model and no embeddings
-    spreads: bool = None,  # it gets `candidates` of a large pool; None: if it reads embeddings
     score=None,  # function of a block of probabilities: the loop has it ready for every product
 ):  # a decorator; it returns what it is given
     """Make a function, or an object with `query`, known by name everywhere; a later one of the same
     name takes its place"""
 
     def register(source):
-        _strategies[_spelled(name)] = _described(source, _spelled(name), ranks, spreads, score)
+        _strategies[_spelled(name)] = _described(source, _spelled(name), score)
         return source
 
     return register
@@ -388,10 +385,10 @@ register_strategy('least_confidence', score=least_confidence_score)(least_confid
 register_strategy('margin', score=margin_score)(margin)
 for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, uherding):
     register_strategy(_source.__name__)(_source)
-register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
-register_strategy('tail_first', False, False)(tail_first)
-register_strategy('auto', False, False, margin_score)(auto)  # it scatters, and draws, by itself
-register_strategy('missing_first', False, False, margin_score)(missing_first)
+register_strategy('dropquery')(dropquery)
+register_strategy('tail_first')(tail_first)
+register_strategy('auto', margin_score)(auto)
+register_strategy('missing_first', margin_score)(missing_first)
 
 # %% ../../nbs/active/06_query.ipynb #9d4b3b6f
 _row_arrays, _several_arrays = (

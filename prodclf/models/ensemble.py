@@ -21,8 +21,8 @@ from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
 from ..data.dataset import row_blocks, uniform, view_columns
 from ..data.splits import group_kfold
-from ..evaluate.metrics import accuracy_and_f1, fit_temperature
-from .blending import Choice, choose
+from ..evaluate.metrics import accuracy_and_f1
+from .blending import Choice, choose, member_temperature
 from .loader import EmbeddingLoader
 from .fusion import fusion_head
 from .linear import ViewScaler, fit_logistic, fit_logistic_streamed, linear_head
@@ -472,11 +472,8 @@ class JoinedRows:
 # %% ../../nbs/models/14_ensemble.ipynb #8473aa84
 def _calibrate(member, log_proba, y):
     "Give an SVM the temperature of its held-out rows, and them the probabilities that follow"
-    has = np.isfinite(log_proba[:, 0])
-    if has.any():
-        member.model.temperature = float(fit_temperature(log_proba[has], y[has]))
-        log_proba = log_softmax(log_proba / member.model.temperature, 1)
-    return member, log_proba
+    member.model.temperature = float(member_temperature(log_proba, y))
+    return member, log_softmax(log_proba / member.model.temperature, 1)
 
 
 def crossfit_svm(

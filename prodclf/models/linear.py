@@ -87,17 +87,18 @@ def _penalized(z, y, l2: float, weights=None, around=None):
         share = torch.from_numpy(np.asarray(weights, np.float32))
         total = float(share.sum())
         share = share / total
-    prior = around and [torch.from_numpy(np.asarray(a, np.float32)) for a in around]
+    w0, b0, pull = 0, 0, 0
+    if around is not None:
+        w0, b0 = (torch.from_numpy(np.asarray(a, np.float32)) for a in around)
+        pull = bias_pull
 
     def loss(w, b):
         logits = z @ w + b
         fit = entropy(logits, y)
         if share is not None:
             fit = entropy(logits, y, reduction='none') @ share
-        if prior is None:
-            return fit + 0.5 * l2 / total * w.square().sum()
-        pull = (w - prior[0]).square().sum() + bias_pull * (b - prior[1]).square().sum()
-        return fit + 0.5 * l2 / total * pull
+        apart = (w - w0).square().sum() + pull * (b - b0).square().sum()
+        return fit + 0.5 * l2 / total * apart
 
     return loss
 

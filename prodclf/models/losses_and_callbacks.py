@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['losses', 'precisions', 'ProductLoss', 'balanced_weights', 'adjusted_offsets', 'product_loss', 'Accumulate',
-           'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision', 'AverageWeights',
-           'Recompute', 'Compiled']
+           'epoch_figures', 'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision',
+           'AverageWeights', 'Recompute', 'Compiled']
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #731e132b
 import random, warnings
@@ -146,6 +146,14 @@ class Accumulate(Callback):
         self.rows = 0
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #13f07887
+def epoch_figures(
+    recorder,  # of a learner
+) -> dict:  # 'train_loss', 'valid_loss' and metrics, as numbers
+    "What was recorded of the last epoch"
+    names, values = list(recorder.metric_names)[1:], recorder.values[-1]
+    return {k: float(v) for k, v in zip(names, values, strict=False)}
+
+
 class KeepBest(Callback):
     """Restore the weights of the epoch that was best on the rows of the validation loader; stop
     early with `patience`"""
@@ -165,16 +173,14 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self.kept = -np.inf, None, None
 
     def after_epoch(self):
-        figures = dict(
-            zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1], strict=False)
-        )
+        figures = epoch_figures(self.recorder)
         if self.monitor not in figures:
             raise ProdclfError(
                 f'nothing called {self.monitor!r} is recorded. Remedy: monitor one of '
                 f'{", ".join(figures)}'
             )
         sign = -1 if self.monitor.endswith('loss') else 1
-        value = sign * float(figures[self.monitor])
+        value = sign * figures[self.monitor]
         if value >= self.best:
             self.best, self.best_epoch = value, self.epoch
             self.kept = {k: v.detach().cpu().clone() for k, v in _changing(self.model)}
@@ -268,14 +274,8 @@ class History(Callback):
         self.fits += 1
 
     def after_epoch(self):
-        names, values = list(self.recorder.metric_names)[1:], self.recorder.values[-1]
-        self.rows.append(
-            dict(
-                fit=self.fits - 1,
-                epoch=len(self.rows),
-                **{k: float(v) for k, v in zip(names, values, strict=False)},
-            )
-        )
+        about = dict(fit=self.fits - 1, epoch=len(self.rows))
+        self.rows.append(about | epoch_figures(self.recorder))
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #d5384e60
 class Bar(Callback):
