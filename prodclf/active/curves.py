@@ -235,16 +235,14 @@ def plot_categories(
     self: Curve,
     strategy: str = None,  # default: the first that is not `against`
     against: str = 'random',  # what it is compared with
-    most: int = 12,  # categories with the largest differences
-    ax=None,  # where to draw
 ):  # the matplotlib axis
-    """The categories on which a strategy spent a larger and a smaller share of its labels than
-    a random choice"""
+    """The twelve categories on which a strategy spent a larger and a smaller share of its labels
+    than a random choice"""
     t = self.categories(against)
     strategy, t = strategy or next(s for s in t if s != against), 100 * t / t.sum()
     gap = (t[strategy] - t[against]).sort_values()
-    gap = gap if len(gap) <= most else pd.concat([gap.head(most // 2), gap.tail(most - most // 2)])
-    ax = new_axes(ax, 7.0, 0.6 + 0.25 * len(gap))
+    gap = gap if len(gap) <= 12 else pd.concat([gap.head(6), gap.tail(6)])
+    ax = new_axes(None, 7.0, 0.6 + 0.25 * len(gap))
     ax.barh(
         gap.index,
         gap,

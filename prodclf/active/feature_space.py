@@ -247,11 +247,9 @@ def dropout_draws(
     z,  # (N, K) array or `FeatureRows`
     head: tuple,  # weights, bias
     seed: int = 0,  # of the masks
-    draws: int = 10,  # T
-    drop: float = 0.2,  # share of the inputs that is hidden
-) -> list:  # T arrays (N, C)
-    "Monte-Carlo dropout on the inputs of the head (Gal and Ghahramani 2016)"
-    r, found = rng(seed, 'dropout'), []
+) -> list:  # ten arrays (N, C)
+    "Monte-Carlo dropout: a fifth of the inputs of the head is hidden (Gal and Ghahramani 2016)"
+    r, drop, draws, found = rng(seed, 'dropout'), 0.2, 10, []
     for _ in range(draws):
         mask = (r.random((z.shape[1], 1)) >= drop) / (1 - drop)
         found.append(pool_probabilities(z, (mask * head[0], head[1]), 2**26 // draws))

@@ -162,7 +162,11 @@ def _read_table(self: LabelingFolder, categories):
     number = np.array([*(pool.codes[meant[c]] for c in here), -1])
     table = number[dataset.codes(here)]
     other = np.flatnonzero((table >= 0) & (table != pool.y))
-    own = [r for r in other.tolist() if pool.voices(r)[0].keys() <= {'start', 'table'}]
+    gone = np.flatnonzero((table < 0) & pool.labeled)
+    own, gone = (
+        [r for r in rows.tolist() if pool.voices(r)[0].keys() <= {'start', 'table'}]
+        for rows in (other, gone)
+    )
     if own:
         labels = [pool.classes[c] for c in table[own]]
         pool.answer(pool.ids[own], labels, 'table', 0, kind='correct')
@@ -172,8 +176,7 @@ def _read_table(self: LabelingFolder, categories):
             f'{len(apart):,} products were answered otherwise than the table says, such as '
             f'{pool.ids[apart[0]]}: the answers in the journal count'
         )
-    gone = np.flatnonzero((table < 0) & pool.labeled).tolist()
-    if gone := [r for r in gone if pool.voices(r)[0].keys() <= {'start', 'table'}]:
+    if gone:
         tell(
             f'{len(gone):,} labels that the table had are not there any more, such as that of '
             f'{pool.ids[gone[0]]}; the journal keeps them (--label names the column)'

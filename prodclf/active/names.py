@@ -268,19 +268,14 @@ def __getitem__(self: NameSimilarity, rows):  # (m, C) float32
 def names_head(
     space,  # `FeatureSpace` with names
     l2: float = 0.1,  # penalty
-    sharp: float = 5.0,  # logits per unit of similarity
-    rounds: int = 3,  # of self-training
     seed: int = 0,  # of the draw of unlabeled products
 ) -> tuple:  # weights (K + C, C), bias (C,)
     "A head that knows the names and the unlabeled products, and no label"
     (n, width), at = space.pool.shape, space.columns['names']
-    w, b = (
-        np.zeros((width, at.stop - at.start), np.float32),
-        np.zeros(at.stop - at.start, np.float32),
-    )
-    w[at] = sharp * np.eye(len(b), dtype=np.float32)
-    nothing = np.full(n, -1)
-    return self_train(space.pool, nothing, (w, b), l2, rounds=rounds, keep=at.start, seed=seed)
+    # a unit of similarity is five logits
+    w = np.eye(width, dtype=np.float32)[:, at] * 5
+    b, nothing = np.zeros(w.shape[1], np.float32), np.full(n, -1)
+    return self_train(space.pool, nothing, (w, b), l2, rounds=3, keep=at.start, seed=seed)
 
 
 def names_prior(
@@ -297,6 +292,12 @@ def names_prior(
     return kept[l2, seed]
 
 # %% ../../nbs/active/11_names.ipynb #02f37a2d
+def _parts(rows, groups, draw, many: int) -> np.ndarray:  # (n,) below `many`
+    "The part of each of some products; variants of one product are in one"
+    owner = rows if groups is None else np.asarray(groups)[rows]
+    return draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % many
+
+
 def names_gain(
     z,  # (N, K + C) vectors with names
     y: np.ndarray,  # (N,) codes, -1 where unknown
@@ -305,15 +306,13 @@ def names_gain(
     l2: float = 0.1,  # penalty
     groups=None,  # (N,) variants of one product share a number
     seed: int = 0,  # of the parts
-    most: int = 400,  # labels that are looked at
 ) -> float:  # above zero: names help; 0 where there are fewer than ten labels
-    "Mean log-likelihood of held-out labels around the names, minus without them"
+    "Mean log-likelihood of held-out labels around the names, of 400 at most, minus without them"
     draw, classes = rng(seed, 'names gain'), len(prior[1])
-    rows = draw.permutation(np.flatnonzero(y >= 0))[:most]
+    rows = draw.permutation(np.flatnonzero(y >= 0))[:400]
     if len(rows) < 10:
         return 0.0
-    owner = rows if groups is None else np.asarray(groups)[rows]
-    part = draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % 3
+    part = _parts(rows, groups, draw, 3)
     x, codes, gain = z[rows], y[rows], np.zeros(len(rows))
     zero = np.zeros((keep, classes), np.float32), np.zeros(classes, np.float32)
     how = dict(iterations=40, history=5)
@@ -386,9 +385,7 @@ def held_out_temperature(
     rows, draw = np.flatnonzero(y >= 0), rng(seed, 'temperature')
     if len(rows) < 20:
         return 1.0
-    owner = rows if groups is None else np.asarray(groups)[rows]
-    part = draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % 5
-    held, rest = rows[part == 0], y.copy()
+    held, rest = rows[_parts(rows, groups, draw, 5) == 0], y.copy()
     rest[held] = -1
     prior = names_prior(space, l2, seed)
     head, _ = fit_around_names(space, rest, classes, prior, l2=l2, groups=groups, seed=seed)

@@ -228,11 +228,10 @@ def _check(self: Pool, e: Entry, row: int):
 def nearest(
     name,  # what was asked for
     names,  # what there is
-    most: int = 3,  # names offered
 ) -> str:
     "A clause for messages: ' (nearest: Mugs, Jugs)', or nothing when nothing is near"
     lower = {str(c).lower(): c for c in names}
-    close = [lower[c] for c in difflib.get_close_matches(str(name).lower(), list(lower), most, 0.6)]
+    close = [lower[c] for c in difflib.get_close_matches(str(name).lower(), list(lower))]
     return f' (nearest: {", ".join(close)})' if close else ''
 
 
@@ -373,10 +372,9 @@ def correct(
 def add_classes(
     self: Pool,
     names,  # of categories
-    by: str = '',  # who says so
 ) -> int:  # how many were new
     "Take in categories that the pool does not have; raises for one that is no name"
-    common = dict(kind='new_category', by=by, round=self.round)
+    common = dict(kind='new_category', round=self.round)
     return self._record(lambda: [dict(label=c, **common) for c in self._names(names, True)])
 
 

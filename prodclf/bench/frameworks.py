@@ -21,7 +21,6 @@ def frameworks_task(
     n: int = 1000,  # products
     seed: int = 0,  # of split, weights, order of rows and dropout
     epochs: int = None,  # None: as the schedule says
-    fusion: str = 'gated',  # head of the network
 ) -> tuple:  # `ProductLearner`, test products, (n,) their categories
     "A catalog, split in three, and a learner that has not learned yet"
     from prodclf.data.dataset import ProductDataset
@@ -35,7 +34,7 @@ def frameworks_task(
     rows = TrainRows(dataset, TrainConfig(text='tiny', image='tiny', min_count=5, seed=seed))
     train, valid, test = (rows.dataset.subset(rows.rows(part)) for part in range(3))
     dls = product_dataloaders(train, valid, vocab=rows.classes, seed=seed)
-    learn = product_learner(dls, fusion=fusion, seed=seed)
+    learn = product_learner(dls, fusion='gated', seed=seed)
     learn.schedule |= dict(epochs=epochs) if epochs else {}
     return learn, test, rows.codes[rows.test]
 

@@ -293,20 +293,16 @@ def crossfit(
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
-
-    def one(rows, held, number):
-        member = fit(rows)
-        held = plan.judged[np.isin(plan.judged, held)] if held is not None else np.zeros(0, int)
-        where = np.searchsorted(plan.judged, held)
-        for some in row_blocks(len(held), 8192):
-            out[where[some]] = member.log_proba(data.inputs(held[some]))
-        if tell and len(held):
-            tell('fold', fold=number, **_fold_figures(out[where], data.y[held]))
-        return member
-
-    jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    for number, fold in enumerate(progress(jobs, len(jobs), text, 'fit')):
-        member = one(*fold, number)  # one table of weights at a time
+    jobs, member = [*plan.folds] + [(plan.rows, ())] * plan.refit, None
+    for number, (rows, held) in enumerate(progress(jobs, len(jobs), text, 'fit')):
+        del member  # one table of weights at a time
+        member, where = fit(rows), np.flatnonzero(np.isin(plan.judged, held))
+        for some in row_blocks(len(where), 8192):
+            rows = plan.judged[where[some]]
+            out[where[some]] = member.log_proba(data.inputs(rows))
+        if tell and len(where):
+            figures = _fold_figures(out[where], data.y[plan.judged[where]])
+            tell('fold', fold=number, **figures)
     return member, out
 
 

@@ -150,7 +150,6 @@ def fit_logistic_streamed(
     epochs: int = None,  # default: 3, or as many as make 3,000 batches
     lr: float = 0.02,  # highest learning rate
     batch_size: int = 256,  # rows in a batch, about: for the length of the schedule
-    text: str = 'logistic head',  # what the progress bar says
 ) -> tuple:  # (K, C) weights, (C,) bias
     "Multinomial logistic regression by Adam, for rows that stay on disk"
     per_epoch = -(-n_rows // batch_size)
@@ -159,7 +158,7 @@ def fit_logistic_streamed(
     w, b = torch.zeros(n_features, n_classes), torch.zeros(n_classes)
     optimizer = torch.optim.Adam([w.requires_grad_(), b.requires_grad_()], lr, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, steps + 1, pct_start=0.1)
-    bar = progress(None, steps, text, 'batch')
+    bar = progress(None, steps, 'logistic head', 'batch')
     for epoch in range(epochs):
         for z, y in batches(epoch):
             z, y = torch.from_numpy(z), torch.from_numpy(np.asarray(y, np.int64))

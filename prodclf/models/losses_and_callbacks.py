@@ -86,11 +86,10 @@ def balanced_weights(
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #74cf4241
 def adjusted_offsets(
     counts,  # (C,) training products of each category
-    tau: float = 1.0,  # 0: plain; 1: all categories count alike
 ) -> np.ndarray:  # (C,)
-    "Offsets of the logits in training: tau times the log share (Menon et al. 2021)"
+    "Offsets of the logits in training: the log shares (Menon et al. 2021)"
     n = np.maximum(np.asarray(counts, float), 0.5)
-    return tau * np.log(n / n.sum())
+    return np.log(n / n.sum())
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #5677634d
 losses = ('ce', 'balanced', 'logit_adjusted')
@@ -100,7 +99,6 @@ def product_loss(
     name: str = 'ce',  # 'ce', 'balanced' or 'logit_adjusted'
     counts=None,  # (C,) training products of each category; needed by the last two
     label_smoothing: float = 0.0,  # share of the truth that is spread over all categories
-    **options,  # `beta` of 'balanced', `tau` of 'logit_adjusted'
 ) -> ProductLoss:
     "The loss of this name; raises `ProdclfError` with the choices for a name that does not exist"
     if name not in losses:
@@ -110,8 +108,8 @@ def product_loss(
             f'the loss {name!r} needs the number of products of each category. Remedy: counts='
         )
     return ProductLoss(
-        balanced_weights(counts, **options) if name == 'balanced' else None,
-        adjusted_offsets(counts, **options) if name == 'logit_adjusted' else None,
+        balanced_weights(counts) if name == 'balanced' else None,
+        adjusted_offsets(counts) if name == 'logit_adjusted' else None,
         label_smoothing,
     )
 
@@ -326,20 +324,14 @@ class HalfPrecision(MixedPrecision):
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #3078abba
 class AverageWeights(Callback):
-    "Validate and end with an exponential average of the weights; training itself is unchanged"
+    """Validate and end with an exponential average of the weights, over about a tenth of the
+    batches; training itself is unchanged"""
 
     order, resumes = 70, ('average', 'steps')
 
-    def __init__(
-        self,
-        horizon: float = 0.1,  # how far the average looks back, as a share of the fit's batches
-    ):
-        super().__init__()
-        self.horizon = horizon
-
     def before_fit(self):
         self.average, self.parked, self.steps = None, None, 0
-        self.decay = 1 - 1 / max(2.0, self.horizon * self.n_epoch * len(self.dls.train))
+        self.decay = 1 - 1 / max(2.0, 0.1 * self.n_epoch * len(self.dls.train))
 
     def after_step(self):
         live = {k: v.detach() for k, v in _changing(self.model)}

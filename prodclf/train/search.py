@@ -222,15 +222,10 @@ def records(self: Study) -> list:
         about = t.user_attrs['claim']
         seconds = (t.datetime_complete - t.datetime_start).total_seconds()
         state = t.state.name.lower()
-        record = dict(
-            number=about['place'], state=state, value=t.value if state == 'complete' else None
-        )
-        found.append(
-            record
-            | dict(
-                defaults=about['defaults'], seconds=round(seconds, 2), settings=about['settings']
-            )
-        )
+        record = dict(number=about['place'], state=state)
+        record['value'] = t.value if state == 'complete' else None
+        record |= dict(defaults=about['defaults'], seconds=round(seconds, 2))
+        found.append(record | dict(settings=about['settings']))
     return sorted(found, key=lambda r: r['number'])
 
 
