@@ -275,6 +275,7 @@ def typiclust(
     embeddings,  # (N, D) array, memory map or `DiskRows`
     labeled,  # (N,) bool
     seed: int = 0,  # of the clustering, and between equals
+    neighbours: int = 20,  # that make a product typical
     clusters: int = 500,  # at most
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
     """The most typical product of the largest clusters without labels (Hacohen et al. 2022); raises
@@ -294,7 +295,7 @@ def typiclust(
     while len(picked) < n:
         a, s, c = heapq.heappop(waiting)  # fewest labels, then largest
         if c not in typical:
-            typical[c] = iter(_typical_first(members[c], cloud, seed))
+            typical[c] = iter(_typical_first(members[c], cloud, seed, neighbours))
         picked.append(next(typical[c]))
         members[c] = members[c][1:]  # how many are left
         if len(members[c]):

@@ -220,20 +220,16 @@ def alternate(
     pairs: int = 3,  # how often each
 ) -> tuple:  # two `Measurement`s, each over its runs
     "Run two in turns and keep all their times; a failure ends it"
-    runs = ([], [])
+    both = Measurement(), Measurement()
     for i in range(2 * pairs):
-        runs[i % 2].append((second if i % 2 else first)())
-        if not runs[i % 2][-1].seconds:
+        total, run = both[i % 2], (second if i % 2 else first)()
+        total.seconds += run.seconds
+        total.cpu += run.cpu
+        total.megabytes = max(filter(None, (total.megabytes, run.megabytes)), default=None)
+        total.answer, total.failed = run.answer, run.failed
+        if not run.seconds:
             break
-    return tuple(map(_together, runs))
-
-
-def _together(runs: list) -> Measurement:
-    if not runs:
-        return Measurement()
-    peak = max((r.megabytes for r in runs if r.megabytes), default=None)
-    times = (sum(lists, []) for lists in zip(*((r.seconds, r.cpu) for r in runs), strict=True))
-    return Measurement(*times, peak, runs[-1].answer, runs[-1].failed)
+    return both
 
 # %% ../../nbs/bench/01_frame.ipynb #85227e94
 @dataclass

@@ -26,6 +26,8 @@ from ..evaluate.metrics import fit_temperature
 class SparseRows:
     "Sparse rows by number: what a solver reads from"
 
+    together = 2**15  # rows in a batch, unless another size is asked for
+
     def __init__(
         self,
         x,  # (N, D) sparse matrix
@@ -45,12 +47,13 @@ class SparseRows:
     def batches(
         self,
         rows=None,  # row numbers or an (N,) mask; None: all
-        size: int = 2**15,  # rows in a batch, at most
+        size: int = None,  # rows in a batch, at most; None: as many as `together`
         epoch: int = None,  # shuffle, in another order for each epoch; None: in the order of `rows`
         seed: int = 0,  # of the order
     ):
         "Yield (row numbers, sparse rows)"
         rows = np.arange(len(self)) if rows is None else check_rows(rows, len(self))
+        size = size or self.together
         block = min(128, size)
         blocks = np.arange(-(-len(rows) // block))
         if epoch is not None:
