@@ -40,9 +40,8 @@ class CorrectionFolder(LabelingFolder):
     def settled(self) -> np.ndarray:
         "(N,) bool: a person has said what the product is, or skipped it"
         found = np.zeros(len(self.pool), bool)
-        for row, entries in self.pool.history.items():
-            own = (self.pool.log[n] for n in entries if n not in self.pool.undone)
-            found[row] = row >= 0 and any(e.by not in ('start', 'table') for e in own)
+        for row in self.pool.history.keys() - {-1}:
+            found[row] = any(e.by not in ('start', 'table') for e in self.pool.acts(row))
         return found
 
 # %% ../../nbs/active/16_corrections.ipynb #df1e41cc

@@ -139,22 +139,28 @@ def products(self: Pool) -> pd.DataFrame:
 
 # %% ../../nbs/active/05_pool.ipynb #88cb58da
 @patch
+def acts(
+    self: Pool,
+    row: int,  # of the table
+) -> list:  # of `Entry`
+    "Answers, skips and corrections of a product that nobody has taken back"
+    return [self.log[n] for n in self.history.get(row, ()) if n not in self.undone]
+
+
+@patch
 def voices(
     self: Pool,
     row: int,  # of the table
 ) -> tuple:  # {person (or number of a nameless entry): label}, set of those who skipped
     "Who says what about a product, in the order in which they first spoke"
     say, skips = {}, set()
-    for n in self.history.get(row, ()):
-        e = self.log[n]
-        if n in self.undone:
-            continue
+    for e in self.acts(row):
         if e.kind == 'skip':
             skips.add(e.by)
             continue
         if e.kind == 'correct':
             say.clear()
-        say[e.by or n] = e.label
+        say[e.by or e.n] = e.label
     return say, skips
 
 

@@ -251,26 +251,20 @@ libraries = {}  # name in a comparison -> how to install it
 
 # %% ../../nbs/bench/01_frame.ipynb #ffb3f359
 def compare(
-    comparison: Comparison,  # what with what
+    c: Comparison,  # what with what
     folder,  # with the arrays
+    name: str,  # one of the others
     python: str = None,  # interpreter of what `libraries` lists; None: this one
-) -> list:  # a dict for each of the others
-    "Measure our implementation against each of the others"
-    return [_beside(comparison, folder, name, python) for name in comparison.others]
-
-
-def _beside(c: Comparison, folder, name, python) -> dict:
-    "Measure ours and one of the others"
+) -> dict:  # a row of the table
+    "Measure our implementation and one of the others"
     (ours, mine), (other, choices), notes = c.ours, c.others[name], []
 
     def alone(f, options, python=None):
         return partial(run_alone, f, folder, options, python, c.calls, c.memory, c.seconds)
 
-    def theirs_alone(options):
-        return alone(other, options, python if name in libraries else None)
-
+    python = python if name in libraries else None
     for theirs in choices:  # they go first: a size that is too large for them costs us nothing
-        b, a = alternate(theirs_alone(theirs), alone(ours, mine), c.pairs)
+        b, a = alternate(alone(other, theirs, python), alone(ours, mine), c.pairs)
         notes.append(f"{theirs['rows']:,} rows {b.failed}" if 'rows' in theirs else b.failed)
         if b.seconds or b.failed.startswith('no module'):
             notes[-1] = '; '.join(filter(None, (b.failed, b.failed and libraries.get(name))))
@@ -357,7 +351,8 @@ def run_bench(
             files = [f for f in Path(folder).rglob('*') if f.is_file()]
             megabytes = sum(f.stat().st_size for f in files) / 1e6
             for c in same:
-                rows += [dict(r, data_mb=megabytes) for r in compare(c, folder, peer_python)]
+                found = (compare(c, folder, other, peer_python) for other in c.others)
+                rows += [dict(row, data_mb=megabytes) for row in found]
     if out is not None:
         write_bench(out, name, size, rows, shown(rows), seconds=round(clock.total, 2))
     return pd.DataFrame(rows)

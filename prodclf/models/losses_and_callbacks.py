@@ -186,19 +186,22 @@ class KeepBest(Callback):
             raise CancelFitException()
 
     def after_fit(self):
-        if self.kept is None:
-            return
-        with torch.no_grad():
-            for k, v in _changing(self.model):
-                v.copy_(self.kept[k])
+        if self.kept is not None:
+            _put(self.model, self.kept)
         self.kept = None
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #f6c97533
 def _changing(model):
     "Names and tensors that training may change: parameters that are not frozen, and buffers"
-    return [(k, p) for k, p in model.named_parameters() if p.requires_grad] + list(
-        model.named_buffers()
-    )
+    learning = [(k, p) for k, p in model.named_parameters() if p.requires_grad]
+    return [*learning, *model.named_buffers()]
+
+
+def _put(model, values):
+    "Copy values into what training may change"
+    with torch.no_grad():
+        for k, v in _changing(model):
+            v.copy_(values[k])
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #a470a9b8
 class Seeded(Callback):
@@ -349,31 +352,23 @@ class AverageWeights(Callback):
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #67996e4c
 @patch
-def put(self: AverageWeights, values):
-    "Copy values into the network"
-    with torch.no_grad():
-        for k, v in _changing(self.model):
-            v.copy_(values[k])
-
-
-@patch
 def before_validate(self: AverageWeights):
     if self.average is not None:
         self.parked = {k: v.detach().clone() for k, v in _changing(self.model)}
-        self.put(self.average)
+        _put(self.model, self.average)
 
 
 @patch
 def after_epoch(self: AverageWeights):
     if self.parked is not None:  # `KeepBest`, which comes before, has seen the average
-        self.put(self.parked)
+        _put(self.model, self.parked)
         self.parked = None
 
 
 @patch
 def after_fit(self: AverageWeights):
     if self.average is not None and not self.learn._grab_cbs(KeepBest):
-        self.put(self.average)
+        _put(self.model, self.average)
     self.average = self.parked = None
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #35beacf1
