@@ -7,7 +7,7 @@ __all__ = ['Replay', 'top_guesses', 'write_batch', 'RawAnswer', 'Answers', 'Cate
            'read_answers', 'small_jpeg', 'label_studio_config', 'write_label_studio', 'read_label_studio']
 
 # %% ../../nbs/active/07_oracle.ipynb #aa7773d3
-import base64, io, json, re, unicodedata
+import base64, codecs, io, json, re, unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from ..core import ProdclfError, atomic_path, digest
 from ..data.dataset import as_dataset
-from ..data.text import clean_text, find_encoding
+from ..data.text import clean_text
 from ..data.tables import Rejected, read_rows, remedy, source_name, table_names
 from ..data.images import load_image
 from .pool import Pool, find_ids, name_key, nearest
@@ -343,12 +343,16 @@ def text_encodings(
     file,  # a text file
 ) -> list:  # names of codecs
     "In which encodings a file may be written: one where its bytes tell, else the common ones"
-    found = find_encoding(file)
+    raw = Path(file).read_bytes()
+    if raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return ['utf-16']
+    if b'\0' in raw[:2]:
+        return ['utf-16-be' if raw[:1] == b'\0' else 'utf-16-le']
     try:
-        Path(file).read_bytes().decode(found)
+        raw.decode()
     except UnicodeDecodeError:
         return ['utf-8', 'cp1252', 'mac_roman', 'cp850', 'cp1250', 'cp1251', 'gb18030', 'cp932']
-    return [found]
+    return ['utf-8']
 
 # %% ../../nbs/active/07_oracle.ipynb #ba4465c9
 def read_answers(

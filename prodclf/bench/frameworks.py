@@ -39,28 +39,30 @@ def frameworks_task(
     return learn, test, rows.codes[rows.test]
 
 # %% ../../nbs/bench/09_frameworks.ipynb #7376a8cd
-_timings = (64, 10), (1, 20)  # products that are predicted together, and how often
+def _timings(products: int) -> list:
+    "How many products are predicted together, and how often: a batch, and one alone"
+    return [(min(64, products), 10), (1, 20)]
 
 
-def _timed(predict) -> list:
-    "Seconds of a function of a number of products: the median of some calls after the first"
+def _timed(predict, products: int) -> list:
+    "Seconds of a product in a batch and alone: the median of some calls after the first"
     found = []
-    for n, calls in _timings:
+    for n, calls in _timings(products):
         seconds = []
         for _ in range(calls + 1):
             start = time.perf_counter()
             predict(n)
             seconds.append(time.perf_counter() - start)
-        found.append(statistics.median(seconds[1:]))
+        found.append(statistics.median(seconds[1:]) / n)
     return found
 
 
 def _figures(n_train: int, ends: list, launched: float, batch: float, one: float) -> dict:
-    "The figures of a contestant; `ends`: when each epoch ended, `batch`: seconds of 64 products"
+    "The figures of a contestant; `ends`: when each epoch ended; seconds of a product as `_timed`"
     epoch = statistics.median(np.diff(ends))
     return dict(
         train_per_second=n_train / epoch,
-        predict_per_second=_timings[0][0] / batch,
+        predict_per_second=1 / batch,
         ms_per_product=1000 * one,
         start_seconds=max(ends[0] - launched - epoch, 0.0),
     )
@@ -102,7 +104,7 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
         x = rows.read(np.asarray(at))
         return model.eval()(type(x)(*(t.to(learn.device) for t in x))).cpu().numpy()
 
-    timed = _timed(lambda n: predict(range(n)))
+    timed = _timed(lambda n: predict(range(n)), len(test))
     logits = np.concatenate([predict([i]) for i in range(len(test))])
     figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed)
     mb = _artifact_mb({k: v.cpu().numpy() for k, v in model.state_dict().items()})
@@ -125,7 +127,9 @@ def _run_tensorflow(python, xla: bool, **task) -> dict:
         twin.write_job_products(folder, reader, labels, list(learn.model.head.dims))
         plan = twin.fit_plan(learn, twin.schedule_phases(learn)[0], 0)
         np.savez(folder / 'plan.npz', **plan)
-        timing = [dict(do='time', rows=at[:n], training=False, calls=c) for n, c in _timings]
+        timing = [
+            dict(do='time', rows=at[:n], training=False, calls=c) for n, c in _timings(len(y))
+        ]
         tasks = [dict(do='fit', plan='plan.npz'), *timing, dict(do='logits', rows=at)]
         twin.write_job(folder, learn.model, tasks, xla=xla, **twin.learner_options(learn))
         first, launched = weights_digest(learn.model), time.time()
@@ -134,7 +138,8 @@ def _run_tensorflow(python, xla: bool, **task) -> dict:
         mb = (folder / 'result.safetensors').stat().st_size / 1e6
     epochs, *timed = report['tasks'][:3]
     ends = [e['end'] for e in epochs['epochs']]
-    timed = [statistics.median(t['seconds']) for t in timed]
+    pairs = zip(timed, _timings(len(y)), strict=True)
+    timed = [statistics.median(t['seconds']) / n for t, (n, _) in pairs]
     figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed)
     figures |= dict(first=first, artifact_mb=mb, megabytes=report['megabytes'])
     return figures | dict(logits=logits.tolist(), y=y.tolist())
@@ -158,7 +163,7 @@ def _run_sklearn(launched: float, **task) -> dict:
     start = time.perf_counter()
     model.fit(texts[0] + texts[1], labels)
     seconds = time.perf_counter() - start
-    timed = _timed(lambda n: model.decision_function(texts[2][:n]))
+    timed = _timed(lambda n: model.decision_function(texts[2][:n]), len(y))
     logits = np.full((len(y), len(learn.vocab)), -1e9)
     logits[:, model[-1].classes_] = model.decision_function(texts[2])
     ends = [launched + seconds, launched + 2 * seconds]  # it has no epochs: one fit is all
