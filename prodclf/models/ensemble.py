@@ -349,7 +349,7 @@ class _Scaled:
 
     def __init__(self, data, views, plan):
         self.scalers = {view: s for view, (_, _, s) in views.items()}
-        self.rows, self.made = plan.rows, FeatureRows(views, np.arange(len(data.y)))
+        self.rows, self.made = plan.rows, FeatureRows(views, np.arange(len(data.y)), 8192)
         self.n_features = self.made.shape[1]
         self.kept = self.made[plan.rows] if plan.solver == 'exact' else None
 

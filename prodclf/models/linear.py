@@ -96,8 +96,10 @@ class FeatureRows(LazyRows):
         self,
         views: dict,  # name -> ((R, D) matrix, (R,) bool: has the view, fitted `ViewScaler`)
         rows: np.ndarray,  # (N,) row numbers in the matrices
+        block: int = 4096,  # rows that are scaled together, so that little is on the way
     ):
-        self.views, self.rows, self.columns, at = views, np.asarray(rows), {}, 0
+        self.views, self.rows, self.block = views, np.asarray(rows), block
+        self.columns, at = {}, 0
         for name, (_, _, scaler) in views.items():
             self.columns[name] = slice(at, at := at + scaler.n_features)
         self.shape = len(self.rows), at
@@ -105,10 +107,10 @@ class FeatureRows(LazyRows):
     def __getitem__(self, i):  # float32
         at = np.atleast_1d(self.rows[i])
         out = np.empty((len(at), self.shape[1]), np.float32)
-        for j in range(0, len(at), 4096):  # what is on the way stays small
-            some = at[j : j + 4096]
+        for j in range(0, len(at), self.block):
+            some = at[j : j + self.block]
             for name, (m, has, scaler) in self.views.items():
-                out[j : j + 4096, self.columns[name]] = scaler(m[some], has[some])
+                out[j : j + self.block, self.columns[name]] = scaler(m[some], has[some])
         return out if np.ndim(self.rows[i]) else out[0]
 
 # %% ../../nbs/models/12_linear.ipynb #32168f95
