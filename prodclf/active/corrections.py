@@ -41,7 +41,7 @@ class CorrectionFolder(LabelingFolder):
         "(N,) bool: a person has said what the product is, or skipped it"
         found = np.zeros(len(self.pool), bool)
         for row in self.pool.history.keys() - {-1}:
-            found[row] = any(e.by not in ('start', 'table') for e in self.pool.acts(row))
+            found[row] = any(e.by not in ('start', 'table') for e in self.pool._standing(row))
         return found
 
 # %% ../../nbs/active/16_corrections.ipynb #df1e41cc

@@ -251,7 +251,7 @@ def drawer(self: ActiveLoop) -> np.ndarray:
         return np.zeros(0, np.int64)
     asked = [self.pool.rows(r.asked) for r in self.rounds if len(r.asked)]
     known = np.flatnonzero(self.pool.labeled).tolist()
-    aside = [r for r in known if any(e.by == 'audit' for e in self.pool.acts(r))]
+    aside = [r for r in known if any(e.by == 'audit' for e in self.pool._standing(r))]
     return np.setdiff1d(aside, np.concatenate([*asked, []])).astype(np.int64)
 
 

@@ -139,10 +139,7 @@ def products(self: Pool) -> pd.DataFrame:
 
 # %% ../../nbs/active/05_pool.ipynb #88cb58da
 @patch
-def acts(
-    self: Pool,
-    row: int,  # of the table
-) -> list:  # of `Entry`
+def _standing(self: Pool, row: int) -> list:  # of `Entry`
     "Answers, skips and corrections of a product that nobody has taken back"
     return [self.log[n] for n in self.history.get(row, ()) if n not in self.undone]
 
@@ -154,7 +151,7 @@ def voices(
 ) -> tuple:  # {person (or number of a nameless entry): label}, set of those who skipped
     "Who says what about a product, in the order in which they first spoke"
     say, skips = {}, set()
-    for e in self.acts(row):
+    for e in self._standing(row):
         if e.kind == 'skip':
             skips.add(e.by)
             continue
@@ -432,7 +429,7 @@ def conflicts(self: Pool) -> pd.DataFrame:  # id, the label that counts, who say
     columns = dict(id=self.ids[rows], label=[self.classes[c] for c in self._y[rows]], voices=voices)
     return pd.DataFrame({k: pd.Series(v, dtype='str') for k, v in columns.items()})
 
-# %% ../../nbs/active/05_pool.ipynb #a4edc802
+# %% ../../nbs/active/05_pool.ipynb #c3bb98a9
 @patch
 def __repr__(self: Pool):
     known, skipped = int(self.labeled.sum()), int(self._skipped.sum())

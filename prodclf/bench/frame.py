@@ -372,7 +372,7 @@ def machine() -> dict:
         threads=os.environ.get('OMP_NUM_THREADS', 'all'),
     )
 
-
+# %% ../../nbs/bench/01_frame.ipynb #a7981c47
 def short_number(
     value: float,  # not negative
 ) -> str:

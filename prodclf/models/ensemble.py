@@ -405,8 +405,6 @@ def crossfit_heads(
 class JoinedRows(SparseRows):
     "TF-IDF rows with scaled vectors beside them, by row number"
 
-    together = 8192
-
     def __init__(
         self,
         words,  # `TextRows`
@@ -422,6 +420,10 @@ class JoinedRows(SparseRows):
         "Rows in memory"
         vectors = sparse.csr_matrix(self.scaled[rows])
         return sparse.hstack([self.words.take(rows), vectors], format='csr')
+
+    def batches(self, rows=None, size=8192, epoch=None, seed=0):
+        "As of other rows, but fewer at a time, since vectors are wide"
+        return super().batches(rows, size, epoch, seed)
 
 # %% ../../nbs/models/14_ensemble.ipynb #8473aa84
 def _calibrate(member, log_proba, y):

@@ -26,8 +26,6 @@ from ..evaluate.metrics import fit_temperature
 class SparseRows:
     "Sparse rows by number: what a solver reads from"
 
-    together = 2**15  # rows in a batch, unless another size is asked for
-
     def __init__(
         self,
         x,  # (N, D) sparse matrix
@@ -47,13 +45,12 @@ class SparseRows:
     def batches(
         self,
         rows=None,  # row numbers or an (N,) mask; None: all
-        size: int = None,  # rows in a batch, at most; None: as many as `together`
+        size: int = 2**15,  # rows in a batch, at most
         epoch: int = None,  # shuffle, in another order for each epoch; None: in the order of `rows`
         seed: int = 0,  # of the order
     ):
         "Yield (row numbers, sparse rows)"
         rows = np.arange(len(self)) if rows is None else check_rows(rows, len(self))
-        size = size or self.together
         block = min(128, size)
         blocks = np.arange(-(-len(rows) // block))
         if epoch is not None:
@@ -303,7 +300,8 @@ def fit_naive_bayes(
     rows,  # (N,) mask or row numbers to learn from
     n_classes: int,  # categories
 ) -> LinearModel:
-    "Multinomial naive Bayes in one pass, smoothed by 0.01; raises `ProdclfError` for fewer than two categories"
+    """Multinomial naive Bayes in one pass, smoothed by 0.01; raises `ProdclfError` for fewer than
+    two categories"""
     rows = check_rows(rows, x.shape[0])
     prior = class_shares(y, rows, n_classes)
     w = np.full((x.shape[1], n_classes), 0.01, np.float32)
