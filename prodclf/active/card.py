@@ -72,13 +72,12 @@ class LabelCard:
         guesses=None,  # (M, C) probabilities
         by: str = '',  # who answers
         k: int = 5,  # guesses shown, at most 9
-        round: int = None,  # of the loop; None: the latest
         second: bool = False,  # ask also what others have answered
         allow_new: bool = False,  # a name typed into the search field may be a new category
         size: int = 240,  # pixels of the image's longer side
     ):
-        self.pool, self.by, self.round, self.second = pool, by, round, second
-        self.allow_new, self.size, self.ids = allow_new, size, pool.ids[pool.rows(ids)].tolist()
+        self.pool, self.by, self.second, self.allow_new = pool, by, second, allow_new
+        self.size, self.ids = size, pool.ids[pool.rows(ids)].tolist()
         if not self.ids:
             raise ProdclfError('a card for no products. Remedy: ids to ask about')
         if guesses is None and len(pool.classes) <= 9:
@@ -230,8 +229,7 @@ def choose(
         return
     label, id = CategoryMatcher(self.pool.codes).nearly(label.strip()), self.current
     self._act(
-        lambda: self.pool.answer(id, label, by=self.by, round=self.round, allow_new=self.allow_new),
-        f'{id}: {label}',
+        lambda: self.pool.answer(id, label, by=self.by, allow_new=self.allow_new), f'{id}: {label}'
     )
     self.search.value = ''
     if len(self.search.options) != len(self.pool.classes):
@@ -242,7 +240,7 @@ def choose(
 def skip(self: LabelCard):
     "Leave the product on the card to somebody else"
     if (id := self.current) is not None:
-        self._act(lambda: self.pool.answer(id, None, self.by, self.round), f'{id}: skipped')
+        self._act(lambda: self.pool.answer(id, None, self.by), f'{id}: skipped')
 
 
 @patch

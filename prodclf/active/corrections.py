@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 
-from ..core import ProdclfError, atomic_path, write_json
+from ..core import atomic_path
 from ..evaluate.label_errors import LabelAudit, audit_table
 from .labeling import LabelingFolder
-from .oracle import read_answers, read_label_studio, write_batch
 
 # %% ../../nbs/active/16_corrections.ipynb #e222dabb
 def _reason(row) -> str:
@@ -29,6 +28,8 @@ class CorrectionFolder(LabelingFolder):
     """A folder in which the labels of a catalog are corrected, begun or gone on with; raises for
     another catalog"""
 
+    purpose = 'to look at again'
+
     @property
     def labels(self) -> np.ndarray:
         "(N,) names of the labels that count now, None where there is none"
@@ -39,9 +40,8 @@ class CorrectionFolder(LabelingFolder):
     def settled(self) -> np.ndarray:
         "(N,) bool: a person has said what the product is, or skipped it"
         found = np.zeros(len(self.pool), bool)
-        for row, entries in self.pool.history.items():
-            own = (self.pool.log[n] for n in entries if n not in self.pool.undone)
-            found[row] = row >= 0 and any(e.by not in ('start', 'table') for e in own)
+        for row in self.pool.history.keys() - {-1}:
+            found[row] = any(e.by not in ('start', 'table') for e in self.pool._standing(row))
         return found
 
 # %% ../../nbs/active/16_corrections.ipynb #df1e41cc
@@ -76,36 +76,16 @@ def write_suspects(
     n: int = 100,  # products on the sheet, at most
 ) -> Path:  # None where nothing is left to ask
     "Write the next sheet of suspicious products"
-    pool, sheets = self.pool, self.sheets
-    out = self.settled
-    for rows, _ in self.waiting().values():
-        out[rows] = True
+    pool, out = self.pool, self.settled | self.handed_out
     table = audit_table(found, pool.dataset, self.labels)
     finding = table.wrong_label.notna() | (table.twins != '') | (table.outlier != '')
     table = table[finding & ~table.id.isin(set(pool.ids[out]))].head(n)
     if not len(table):
         return self.tell('nothing suspicious is left to look at: no sheet written')
-    number = len(sheets) + 1
-    while list(self.folder.glob(f'batch-{number:03d}.*')):
-        number += 1
-    file, ids = self.folder / f'batch-{number:03d}.csv', table.id.tolist()
-    pool.remember(pool.rows(ids))
-    write_batch(pool, ids, file, _guesses(pool, table), k=2)
+    rows, guesses = pool.rows(table.id.tolist()), _guesses(pool, table)
+    file = self._write_sheet(rows, guesses, 'csv', k=2)
     _explain(file, table)
-    write_json(self._list, sheets | {file.name: ids})
-    self.tell(f'{len(ids):,} products to look at again: {file}')
     return file
-
-
-@patch
-def waiting(self: CorrectionFolder) -> dict:  # name -> (rows still to be answered, products)
-    "The sheets with products that nobody has answered or skipped"
-    found, settled = {}, self.settled
-    for name, ids in self.sheets.items():
-        rows = [r for r in self.pool.rows(ids).tolist() if not settled[r]]
-        if rows:
-            found[name] = rows, len(ids)
-    return found
 
 # %% ../../nbs/active/16_corrections.ipynb #60dc5311
 @patch
@@ -118,16 +98,7 @@ def take_in(
     encoding: str = None,  # of a sheet; None: found out
 ) -> int:  # labels that changed
     "Take corrections in; raises for a file that is no sheet, or of which no row can be used"
-    file, pool, changed = Path(file), self.pool, 0
-    is_export = file.suffix.lower() == '.json'
-    read, more = (read_label_studio, {}) if is_export else (read_answers, dict(encoding=encoding))
-    answers = read(file, pool, allow_new=allow_new, **more)
-    self.tell(answers)
-    if not len(answers.table):
-        raise ProdclfError(
-            f'{file.name}: no row holds an answer that can be used. Remedy: fill in the column '
-            '"label", with a name or the number of a guess, then hand it in again'
-        )
+    answers, pool, changed = self._read(Path(file), allow_new, encoding), self.pool, 0
     people = answers.table.by.where(answers.table.by != '', by or 'audit')
     for who, some in answers.table.groupby(people, sort=False):
         now, settled = self.labels, self.settled

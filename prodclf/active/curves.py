@@ -122,27 +122,25 @@ def savings(
     """The share of labels saved against a random choice, with its t interval over so many `seeds`,
     whether it is `at_least` so much, and whether labels are `interpolated`; NaN where a run did
     not reach the target"""
-    need = self.needed(target, metric).pivot(index='seed', columns='strategy')
-    if against not in need['labels']:
+    need = self.needed(target, metric).set_index(['strategy', 'seed'])[['labels', 'sign', 'most']]
+    if against not in need.index:
         raise ProdclfError(
             f'no curve of {against!r} to compare with; there are {", ".join(self.strategies)}. '
             'Remedy: run it beside them'
         )
-    open_ended, rows = need['labels'][against].isna(), []
-    base = need['labels'][against].fillna(need['most'][against])
+    rows = []
     for s in self.strategies:
-        have = need.index[need['most'][s].notna() & base.notna()]
-        mine = need['labels'][s][have]
-        own, other = (need['sign'][k][have] for k in (s, against))
-        arrived, saved, low, high = len(have) and mine.notna().all(), np.nan, np.nan, np.nan
-        early = (own == '≤') & (other != '≤')
-        if arrived and not ((own == '≤') & ~early).any():
-            saved, low, high = t_interval((1 - mine / base[have]).to_numpy(), level)
+        pair = need.loc[s].join(need.loc[against], rsuffix='_other', how='inner')  # by seed
+        other = pair.labels_other.fillna(pair.most_other)
+        late, early = (pair.sign == '≤', pair.sign_other != '≤')
+        arrived, saved = len(pair) and pair.labels.notna().all(), (np.nan, np.nan, np.nan)
+        if arrived and not (late & ~early).any():
+            saved = t_interval((1 - pair.labels / other).to_numpy(), level)
         row = dict(strategy=s, target=target, metric=metric)
-        row |= dict(labels=mine.mean() if arrived else np.nan, random_labels=base[have].mean())
-        row |= dict(saved=saved, low=low, high=high, seeds=len(have))
-        row['at_least'] = bool((open_ended[have] | early).any())
-        rows.append(row | dict(interpolated='≈' in {*own, *other}))
+        row |= dict(labels=pair.labels.mean() if arrived else np.nan, random_labels=other.mean())
+        row |= dict(zip(('saved', 'low', 'high'), saved, strict=True), seeds=len(pair))
+        row['at_least'] = bool((pair.labels_other.isna() | late & early).any())
+        rows.append(row | dict(interpolated='≈' in {*pair.sign, *pair.sign_other}))
     return pd.DataFrame(rows)
 
 # %% ../../nbs/active/13_curves.ipynb #5252233a
@@ -235,16 +233,14 @@ def plot_categories(
     self: Curve,
     strategy: str = None,  # default: the first that is not `against`
     against: str = 'random',  # what it is compared with
-    most: int = 12,  # categories with the largest differences
-    ax=None,  # where to draw
 ):  # the matplotlib axis
-    """The categories on which a strategy spent a larger and a smaller share of its labels than
-    a random choice"""
+    """The twelve categories on which a strategy spent a larger and a smaller share of its labels
+    than a random choice"""
     t = self.categories(against)
     strategy, t = strategy or next(s for s in t if s != against), 100 * t / t.sum()
     gap = (t[strategy] - t[against]).sort_values()
-    gap = gap if len(gap) <= most else pd.concat([gap.head(most // 2), gap.tail(most - most // 2)])
-    ax = new_axes(ax, 7.0, 0.6 + 0.25 * len(gap))
+    gap = gap if len(gap) <= 12 else pd.concat([gap.head(6), gap.tail(6)])
+    ax = new_axes(None, 7.0, 0.6 + 0.25 * len(gap))
     ax.barh(
         gap.index,
         gap,

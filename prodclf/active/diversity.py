@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['Cloud', 'k_centres', 'coreset', 'crowding', 'coverage', 'kmeans_cells', 'typiclust', 'purity_radius', 'probcover',
-           'explore', 'uherding']
+           'uherding', 'unit_rows']
 
 # %% ../../nbs/active/02_diversity.ipynb #a00a1974
 import heapq, warnings
 import numpy as np
+import pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from prodclf.active.uncertainty import (
@@ -166,21 +167,16 @@ def coreset(
 def crowding(
     x: np.ndarray,  # (m, D) points of one cluster
     neighbours: int = 20,  # how many count; at most m-1
-    block: int = 1024,  # rows at once
 ) -> np.ndarray:  # (m,) the smaller, the more typical
     "Mean distance to the nearest neighbours: one over the typicality of Hacohen et al. (2022)"
-    k, squares, out = (
-        min(neighbours, len(x) - 1),
-        np.einsum('nd,nd->n', x, x),
-        np.zeros(len(x), np.float32),
-    )
+    k, out = min(neighbours, len(x) - 1), np.zeros(len(x), np.float32)
+    squares = np.einsum('nd,nd->n', x, x)
     if k < 1:
         return out
-    for i in range(0, len(x), block):
-        d = _squared_distances(
-            x[i : i + block], x, squares[i : i + block], squares
-        )  # the row itself is nearest, at distance 0
-        out[i : i + block] = np.sqrt(np.partition(d, k, axis=1)[:, : k + 1]).sum(1) / k
+    for i in range(0, len(x), 1024):
+        at = slice(i, i + 1024)
+        d = _squared_distances(x[at], x, squares[at], squares)  # a row itself is at distance 0
+        out[at] = np.sqrt(np.partition(d, k, axis=1)[:, : k + 1]).sum(1) / k
     return out
 
 
@@ -206,15 +202,15 @@ def leading(
     self: Cloud,
     components: int = 48,  # directions to keep
     seed: int = 0,  # of the sample and the method
-    sample: int = 20_000,  # points that the components are fitted on, at most
 ) -> Cloud:
-    "The cloud on its principal components (Halko et al. 2011); itself if it is not wider"
+    """The cloud on its principal components, by 20,000 of its points at most (Halko et al. 2011);
+    itself if it is not wider"""
     from sklearn.utils.extmath import randomized_svd
 
     n, width = self.shape
     if width <= components or n <= components:
         return self
-    drawn = np.sort(rng(seed, 'leading').choice(n, min(n, sample), replace=False))
+    drawn = np.sort(rng(seed, 'leading').choice(n, min(n, 20_000), replace=False))
     axes = randomized_svd(self[drawn], components, n_iter=4, random_state=seed % 2**32)[2].T
     return Cloud(np.concatenate([x @ axes for _, x in self.blocks()]))  # N,components
 
@@ -226,7 +222,6 @@ def coverage(
     seed: int = 0,  # of the directions, and between equals
     components: int = 48,  # principal components that distances are measured in; None: all
     around: int = 100,  # products near the farthest one among which to choose
-    neighbours: int = 10,  # that make a product typical
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
     """The most typical product around the farthest one, again and again; raises `ProdclfError` for
     bad arrays"""
@@ -245,7 +240,7 @@ def coverage(
         cell = np.flatnonzero(near < distance)
         if len(cell) > around:
             cell = cell[np.argpartition(near[cell], around)[:around]]
-        typical = _typical_first(np.sort(cell), cloud, seed, neighbours)
+        typical = _typical_first(np.sort(cell), cloud, seed, neighbours=10)
         picked.append(typical[0] if len(cell) else far)
         np.minimum(distance, cloud.nearest(cloud[picked[-1:]])[0], out=distance)
         distance[known] = distance[picked] = -1
@@ -256,14 +251,13 @@ def kmeans_cells(
     cloud: Cloud,  # all points
     k: int,  # clusters
     seed: int = 0,  # of the sample and the start
-    a_cluster: int = 256,  # rows drawn for each
 ) -> np.ndarray:  # (N,) cluster numbers below k
-    "k-means fitted on a sample, every point given to its nearest centre"
+    "k-means fitted on a sample of 256 rows a cluster, every point given to its nearest centre"
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
     k = min(k, len(cloud))
     draw = rng(seed, 'kmeans')
-    m = min(len(cloud), max(a_cluster * k, 2000))
+    m = min(len(cloud), max(256 * k, 2000))
     sample = cloud[np.sort(draw.choice(len(cloud), m, replace=False))]
     kind, how = KMeans, dict(max_iter=30)
     if m * k > 2_000_000:
@@ -276,12 +270,6 @@ def kmeans_cells(
     return cloud.nearest(np.ascontiguousarray(centres, np.float32))[1]
 
 # %% ../../nbs/active/02_diversity.ipynb #214989c1
-def _by_cell(cell: np.ndarray, k: int) -> list:
-    "Which positions each of k cells has"
-    order = np.argsort(cell, kind='stable')
-    return np.split(order, np.searchsorted(cell[order], np.arange(k + 1)))[1:-1]
-
-
 def typiclust(
     n: int,  # how many products to ask about
     embeddings,  # (N, D) array, memory map or `DiskRows`
@@ -297,10 +285,11 @@ def typiclust(
     if not n:
         return np.zeros(0, np.int64)
     cell = kmeans_cells(cloud, min(n + len(known), clusters), seed)
-    k = int(cell.max()) + 1
-    asked, sizes = (np.bincount(c, minlength=k) for c in (cell[known], cell))
-    members = [free[m] for m in _by_cell(cell[free], k)]
-    waiting = [(int(asked[c]), -int(sizes[c]), c) for c in range(k) if len(members[c])]
+    sizes = np.bincount(cell)
+    asked = np.bincount(cell[known], minlength=len(sizes))
+    members = pd.Series(free).groupby(cell[free]).indices
+    members = {c: free[at] for c, at in members.items()}
+    waiting = [(int(asked[c]), -int(sizes[c]), c) for c in members]
     typical, picked = {}, []
     heapq.heapify(waiting)
     while len(picked) < n:
@@ -317,18 +306,17 @@ def typiclust(
 def purity_radius(
     cloud: Cloud,  # all points
     cell: np.ndarray,  # (N,) clusters that stand for the unknown categories
-    share: float = 0.95,  # of the balls must be pure
     seed: int = 0,  # draws the balls that are looked at
     balls: int = 1000,  # that are looked at
 ) -> float:  # a distance
-    "The largest radius at which balls around products hold one cluster each (Yehuda et al. 2022)"
+    "The largest radius at which 95 % of balls hold one cluster each (Yehuda et al. 2022)"
     drawn = np.sort(rng(seed, 'balls').choice(len(cloud), min(balls, len(cloud)), replace=False))
     c, foreign = cloud[drawn], np.full(len(drawn), np.inf, np.float32)
     for at, x in cloud.blocks():
         d = _squared_distances(x, c, cloud.squares[at], cloud.squares[drawn])
         d[cell[at, None] == cell[drawn]] = np.inf
         foreign = np.minimum(foreign, d.min(0))
-    return float(np.sqrt(np.quantile(foreign, 1 - share, method='lower')))
+    return float(np.sqrt(np.quantile(foreign, 0.05, method='lower')))
 
 # %% ../../nbs/active/02_diversity.ipynb #47bfc7cd
 def _within(x, x_squares, c, c_squares, radius: float) -> np.ndarray:  # (m, k) bool
@@ -338,9 +326,9 @@ def _within(x, x_squares, c, c_squares, radius: float) -> np.ndarray:  # (m, k) 
     return g >= 0.5 * c_squares - 0.5 * np.float32(radius) ** 2
 
 
-def _count_within(x, squares, rows, radius: float, block: int = 2048) -> np.ndarray:  # (m,)
+def _count_within(x, squares, rows, radius: float) -> np.ndarray:  # (m,)
     "How many of `rows` lie in each ball, a block of pairs at a time"
-    count = np.zeros(len(x), np.int64)
+    block, count = 2048, np.zeros(len(x), np.int64)
     for part in np.array_split(rows, max(1, -(-len(rows) // block))):
         for i in range(0, len(x), block):
             at = slice(i, i + block)
@@ -388,23 +376,6 @@ def probcover(
         taken[picked] = True
         picked = np.append(picked, coreset(n - len(picked), embeddings, taken, seed))
     return np.asarray(picked, np.int64)
-
-# %% ../../nbs/active/02_diversity.ipynb #6bdf6005
-def explore(
-    n: int,  # how many products to ask about
-    embeddings,  # (N, D) array, memory map or `DiskRows`
-    labeled,  # (N,) bool
-    seed: int = 0,  # of both
-    each: int = 25,  # products before the other one follows
-) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
-    "TypiClust and coverage by turns; raises `ProdclfError` for bad arrays"
-    n, taken = unlabeled(n, labeled, len(embeddings))[0], np.array(labeled, bool)
-    picked = np.zeros(0, np.int64)
-    while len(picked) < n:
-        strategy = coverage if len(picked) // each % 2 else typiclust
-        picked = np.append(picked, strategy(min(each, n - len(picked)), embeddings, taken, seed))
-        taken[picked] = True
-    return picked
 
 # %% ../../nbs/active/02_diversity.ipynb #23bcf168
 class _Herd:
@@ -465,11 +436,9 @@ def uherding(
     width: float = None,  # of the kernel; None: the smallest distance between labeled products
     temperature: float = 1.0,  # above 1 flattens the probabilities
     components: int = 48,  # principal components that distances are measured in; None: all
-    targets: int = 4000,  # unlabeled products that are to be represented, drawn at random
-    most: int = 10_000,  # unlabeled products to choose from, drawn at random
 ) -> np.ndarray:  # (m,) int64, m = min(n, unlabeled)
-    """Products that represent the doubtful ones best, greedily (Bae et al. 2025); raises
-    `ProdclfError` for bad arrays or a width that is not positive"""
+    """Products that represent the doubtful ones best, greedily (Bae et al. 2025): of 10,000 drawn
+    at random, for 4,000; raises `ProdclfError` for bad arrays or a width that is not positive"""
     cloud = Cloud(embeddings)
     n, free, known = unlabeled(n, labeled, len(cloud))
     if width is not None and not width > 0:
@@ -479,10 +448,12 @@ def uherding(
     if components:
         cloud = cloud.leading(components, seed)
     draw = rng(seed, 'uherding')
-    some = free if len(free) <= most else np.sort(draw.choice(free, max(most, n), replace=False))
-    to_cover = np.sort(draw.choice(free, min(targets, len(free)), replace=False))
+    some = (
+        free if len(free) <= 10_000 else np.sort(draw.choice(free, max(10_000, n), replace=False))
+    )
+    to_cover = np.sort(draw.choice(free, min(4000, len(free)), replace=False))
     taught = known if len(known) <= 2000 else np.sort(draw.choice(known, 2000, replace=False))
-    x, y, mine = (_on_sphere(cloud[r]) for r in (some, to_cover, taught))
+    x, y, mine = (unit_rows(cloud[r]) for r in (some, to_cover, taught))
     doubt = np.ones(len(to_cover), np.float32)
     if probabilities is not None:
         p = distributions(probabilities[to_cover]) ** np.float32(1 / temperature)
@@ -492,8 +463,10 @@ def uherding(
     return some[herd.pick(min(n, len(some)), -tie_keys(some, seed))].astype(np.int64)
 
 # %% ../../nbs/active/02_diversity.ipynb #952d86a0
-def _on_sphere(x):
-    "Rows of length one"
+def unit_rows(
+    x,  # (N, D)
+) -> np.ndarray:  # (N, D)
+    "Rows of length one; zeros stay"
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
 
 

@@ -19,6 +19,7 @@ from .feature_space import FeatureSpace, HeadProbabilities, head_probabilities
 from .names import fit_around_names, names_for, names_prior
 from .loop import QueryConfig, next_batch
 from prodclf.active.oracle import (
+    Answers,
     CategoryMatcher,
     read_answers,
     read_label_studio,
@@ -82,6 +83,8 @@ def _column(file: Path, encoding: str) -> list:
 class LabelingFolder:
     "A folder in which a catalog is labeled, begun or gone on with; raises for another catalog"
 
+    purpose = 'to label'  # of what is on a sheet
+
     def __init__(
         self,
         folder,  # created when missing
@@ -123,14 +126,29 @@ def sheets(self: LabelingFolder) -> dict:
         ) from None
 
 
+@patch(as_prop=True)
+def settled(self: LabelingFolder) -> np.ndarray:
+    "(N,) bool: somebody has answered or skipped it"
+    return self.pool.labeled | self.pool.skipped
+
+
 @patch
 def waiting(self: LabelingFolder) -> dict:  # name -> (rows still to be answered, products)
     "The sheets with products that nobody has answered or skipped; those that are gone are not"
-    found, open_ = {}, ~(self.pool.labeled | self.pool.skipped)
+    found, open_ = {}, ~self.settled
     for name, ids in self.sheets.items():
         at = find_ids(self.pool.ids, ids)
         found[name] = [r for r in at.tolist() if r >= 0 and open_[r]], len(ids)
     return {name: left for name, left in found.items() if left[0]}
+
+
+@patch(as_prop=True)
+def handed_out(self: LabelingFolder) -> np.ndarray:
+    "(N,) bool: it waits on a sheet"
+    out = np.zeros(len(self.pool), bool)
+    for rows, _ in self.waiting().values():
+        out[rows] = True
+    return out
 
 # %% ../../nbs/active/15_labeling.ipynb #42ba1c9f
 @patch
@@ -144,7 +162,11 @@ def _read_table(self: LabelingFolder, categories):
     number = np.array([*(pool.codes[meant[c]] for c in here), -1])
     table = number[dataset.codes(here)]
     other = np.flatnonzero((table >= 0) & (table != pool.y))
-    own = [r for r in other.tolist() if pool.voices(r)[0].keys() <= {'start', 'table'}]
+    gone = np.flatnonzero((table < 0) & pool.labeled)
+    own, gone = (
+        [r for r in rows.tolist() if pool.voices(r)[0].keys() <= {'start', 'table'}]
+        for rows in (other, gone)
+    )
     if own:
         labels = [pool.classes[c] for c in table[own]]
         pool.answer(pool.ids[own], labels, 'table', 0, kind='correct')
@@ -154,8 +176,7 @@ def _read_table(self: LabelingFolder, categories):
             f'{len(apart):,} products were answered otherwise than the table says, such as '
             f'{pool.ids[apart[0]]}: the answers in the journal count'
         )
-    gone = np.flatnonzero((table < 0) & pool.labeled).tolist()
-    if gone := [r for r in gone if pool.voices(r)[0].keys() <= {'start', 'table'}]:
+    if gone:
         tell(
             f'{len(gone):,} labels that the table had are not there any more, such as that of '
             f'{pool.ids[gone[0]]}; the journal keeps them (--label names the column)'
@@ -172,14 +193,14 @@ def _number(self: LabelingFolder) -> int:
 
 
 @patch
-def _write_sheet(self: LabelingFolder, rows, guesses, kind: str) -> Path:
+def _write_sheet(self: LabelingFolder, rows, guesses, kind: str, k: int = 5) -> Path:
     "A sheet with these products"
     pool, end = self.pool, '.csv' if kind == 'csv' else '.json'
     pool.remember(rows)
     file, ids = self.folder / f'batch-{self._number():03d}{end}', pool.ids[rows].tolist()
-    (write_batch if kind == 'csv' else write_label_studio)(pool, ids, file, guesses)
+    (write_batch if kind == 'csv' else write_label_studio)(pool, ids, file, guesses, k)
     write_json(self._list, self.sheets | {file.name: ids})
-    self.tell(f'{len(ids):,} products to label: {file}')
+    self.tell(f'{len(ids):,} products {self.purpose}: {file}')
     return file
 
 # %% ../../nbs/active/15_labeling.ipynb #517c596c
@@ -260,10 +281,8 @@ def write_next(
     head, _ = fit_around_names(space, pool.y, len(pool.classes), *args)
     if len(drawer) and head is not None:
         self._tell_accuracy(HeadProbabilities(space.pool, head).look().guesses, pool.y, drawer)
-    out = np.zeros(len(pool), bool)
-    for rows, _ in self.waiting().values():
-        out[rows] = True
-    rows = next_batch(pool, space, head, config, groups, self._number(), without=out)
+    number, out = self._number(), self.handed_out
+    rows = next_batch(pool, space, head, config, groups, number, without=out)
     taken = np.intersect1d(rows, drawer)
     if len(taken):
         self._take_out(taken)
@@ -275,6 +294,27 @@ def write_next(
 
 # %% ../../nbs/active/15_labeling.ipynb #c7b8f4e5
 @patch
+def _read(self: LabelingFolder, file: Path, allow_new: bool, encoding) -> Answers:
+    "What can be used of a file that came back; raises where that is nothing"
+    is_export = file.suffix.lower() == '.json'
+    read, more = (read_label_studio, {}) if is_export else (read_answers, dict(encoding=encoding))
+    answers = read(file, self.pool, allow_new=allow_new, **more)
+    self.tell(answers)
+    refused = self.folder / f'{file.stem}.refused.csv'
+    refused.unlink(missing_ok=True)
+    if len(answers.refused):
+        answers.refused.to_csv(refused, index=False)
+        self.tell(f'what was refused, and why: {refused}')
+    if not len(answers.table):
+        fill = 'fill in the column "label" (Label Studio: submit the tasks), then hand it in again'
+        raise ProdclfError(
+            f'{file.name}: of {len(answers.refused) + answers.blank:,} rows none holds an answer '
+            f'that can be used. Remedy: {next(iter(answers.refused.remedy.mode()), fill)}'
+        )
+    return answers
+
+
+@patch
 def take_in(
     self: LabelingFolder,
     file,  # a sheet (CSV) or a Label Studio export (JSON) that came back
@@ -284,27 +324,11 @@ def take_in(
     encoding: str = None,  # of a sheet; None: found out
 ) -> int:  # entries written
     "Take answers in; raises for a file that is no sheet, or of which no row can be used"
-    file, tell = Path(file), self.tell
-    is_export = file.suffix.lower() == '.json'
-    read, more = (read_label_studio, {}) if is_export else (read_answers, dict(encoding=encoding))
-    answers = read(file, self.pool, allow_new=allow_new, **more)
-    before = len(self.pool.disputed)
+    answers, before = self._read(Path(file), allow_new, encoding), len(self.pool.disputed)
     written = answers.into(self.pool, by, allow_new)
-    tell(answers)
-    refused = self.folder / f'{file.stem}.refused.csv'
-    refused.unlink(missing_ok=True)
-    if len(answers.refused):
-        answers.refused.to_csv(refused, index=False)
-        tell(f'what was refused, and why: {refused}')
-    if not len(answers.table):
-        fill = 'fill in the column "label" (Label Studio: submit the tasks), then hand it in again'
-        raise ProdclfError(
-            f'{file.name}: of {len(answers.refused) + answers.blank:,} rows none holds an answer '
-            f'that can be used. Remedy: {next(iter(answers.refused.remedy.mode()), fill)}'
-        )
-    tell(f'{written:,} new entries in {self.pool.journal.path}')
+    self.tell(f'{written:,} new entries in {self.pool.journal.path}')
     if disputed := len(self.pool.disputed) - before:
-        tell(
+        self.tell(
             f'{disputed:,} more products are answered in more than one way, and the first answer '
             'counts; with --by NAME from the start, the latest of each person does'
         )

@@ -108,7 +108,9 @@ def next_batch(
     if without is not None:
         taken |= without
     n = config.n if pool.labeled.any() else config.initial or config.n
-    if head is None and model_outputs & set(s.needs):
+    # a head on each view alone, as a committee needs, wants two categories; names are not enough
+    alone = 'committee' in s.needs and len(np.unique(pool.y[pool.labeled])) < 2
+    if model_outputs & set(s.needs) and (head is None or alone):
         return ask('random', n, labeled=taken, seed=seed)
     if config.threshold is not None and head is not None:
         # the others are none of the strategy's business
@@ -247,15 +249,10 @@ def drawer(self: ActiveLoop) -> np.ndarray:
     "The rows whose answers were laid aside and have not been asked for since"
     if self.stop.audit is None:
         return np.zeros(0, np.int64)
-    aside = [r for r, ns in self.pool.history.items() if any(self._audited(n) for n in ns)]
     asked = [self.pool.rows(r.asked) for r in self.rounds if len(r.asked)]
-    aside = [r for r in aside if r >= 0 and self.pool.labeled[r]]
+    known = np.flatnonzero(self.pool.labeled).tolist()
+    aside = [r for r in known if any(e.by == 'audit' for e in self.pool._standing(r))]
     return np.setdiff1d(aside, np.concatenate([*asked, []])).astype(np.int64)
-
-
-@patch
-def _audited(self: ActiveLoop, n: int) -> bool:
-    return self.pool.log[n].by == 'audit' and n not in self.pool.undone
 
 
 @patch

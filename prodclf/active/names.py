@@ -17,32 +17,23 @@ from ..data.tables import read_rows, table_names
 from ..data.text import Rejected, clean_text
 from ..evaluate.metrics import fit_temperature
 from ..models.linear import fit_logistic
+from .diversity import unit_rows
 from .feature_space import fit_head, head_probabilities, is_many
 from .pool import name_key
 from .semi_supervised import NeighborGraph, self_train, semi_supervised_head
 
 # %% ../../nbs/active/11_names.ipynb #c9e2de5b
-def _pieces(
-    word: str,  # in lower case
-) -> set:  # of three to five letters; the ends of the word count as blanks
-    "What two spellings of a word have in common"
-    w = f' {word} '
-    return {w[i : i + k] for k in (3, 4, 5) for i in range(len(w) - k + 1)} or {w}
-
-
 def _words(text) -> list:
     return re.findall(r'[^\W_]+', str(text).lower())
 
 
-def _sparse(rows: list, columns: dict):
-    "A matrix of ones where a row, a set of keys, holds what the columns are called"
-    import scipy.sparse as sp
+def _counters() -> tuple:
+    "What tells the words of a text, and the pieces of a word, whose ends count as blanks"
+    from sklearn.feature_extraction.text import CountVectorizer
 
-    found = [np.fromiter((columns[k] for k in r if k in columns), np.int64) for r in rows]
-    ends = np.cumsum([0, *map(len, found)])
-    ones = np.ones(ends[-1], np.float32)
-    found = np.concatenate([np.zeros(0, np.int64), *found])
-    return sp.csr_matrix((ones, found, ends), (len(rows), len(columns)))
+    how = dict(binary=True, dtype=np.float32)
+    words = CountVectorizer(tokenizer=_words, token_pattern=None, **how)
+    return words, CountVectorizer(analyzer='char_wb', ngram_range=(3, 5), **how)
 
 # %% ../../nbs/active/11_names.ipynb #1b986d10
 def name_coverage(
@@ -50,29 +41,19 @@ def name_coverage(
     names,  # C names
 ) -> np.ndarray:  # (N, C) float16, 0 to 1
     "How much of each name each text holds: the share of its pieces, rare ones counting more"
-    own = [set().union(*map(_pieces, _words(n))) if _words(n) else set() for n in names]
-    column = {p: i for i, p in enumerate(dict.fromkeys(p for s in own for p in sorted(s)))}
-    texts = [{*_words(t)} if isinstance(t, str) else set() for t in texts]
-    number = {w: i for i, w in enumerate(dict.fromkeys(w for t in texts for w in sorted(t)))}
-    in_word = _sparse([_pieces(w) for w in number], column)  # words × pieces
-    out = np.zeros((len(texts), len(own)), np.float16)
-    if not column:
+    (words, pieces), out = _counters(), np.zeros((len(texts), len(names)), np.float16)
+    try:
+        own = pieces.fit_transform([' '.join(_words(n)) for n in names])  # names × pieces
+        holds = words.fit_transform(t if isinstance(t, str) else '' for t in texts)
+    except ValueError:  # not a word in the names, or in the texts
         return out
-    df = np.zeros(len(column))
-    blocks = [slice(i, i + 4096) for i in range(0, len(texts), 4096)]
-
-    def holds(at):
-        x = _sparse(texts[at], number) @ in_word
-        x.data[:] = 1
-        return x
-
-    for at in blocks:
-        df += np.asarray(holds(at).sum(0)).ravel()
-    weight = np.log((1 + len(texts)) / (1 + df)) + 1
-    share = _sparse(own, column).multiply(weight[None]).tocsr()
+    holds = holds @ pieces.transform(words.get_feature_names_out())  # texts × pieces
+    holds.data[:] = 1
+    df = np.bincount(holds.indices, minlength=own.shape[1])
+    share = own.multiply(np.log((1 + len(texts)) / (1 + df)) + 1).tocsr()
     total = np.maximum(np.asarray(share.sum(1)).ravel(), 1e-9)
-    for at in blocks:
-        out[at] = (holds(at) @ share.T).toarray() / total
+    for i in range(0, len(texts), 4096):
+        out[i : i + 4096] = (holds[i : i + 4096] @ share.T).toarray() / total
     return out
 
 # %% ../../nbs/active/11_names.ipynb #1fc24180
@@ -154,11 +135,6 @@ def named_classes(
 most_named = 700  # categories
 
 
-def _unit(x) -> np.ndarray:
-    "Rows of length one; zeros stay"
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
-
-
 def _encoder_of(embeddings, view: str):
     "What encoded a view; None where there is none, or it stayed in another process"
     if view not in embeddings.views:
@@ -237,10 +213,10 @@ def _vectors(self: NameSimilarity, encoder, called: list, above) -> tuple:
     v, known = np.asarray(v, np.float32)[:, : self.width], np.asarray(known)
     at, paths, found = np.cumsum([0, *map(len, called)]), np.array([bool(a) for a in above]), []
     for m in (0, self.mean):
-        u = _unit(v - m) * known[:, None]
-        own = _unit(np.add.reduceat(u[: at[-1]], at[:-1]))
+        u = unit_rows(v - m) * known[:, None]
+        own = unit_rows(np.add.reduceat(u[: at[-1]], at[:-1]))
         own[paths] += 0.5 * u[at[-1] :]
-        found.append(_unit(own))
+        found.append(unit_rows(own))
     return tuple(found)
 
 
@@ -269,7 +245,7 @@ def _add_photos(self: NameSimilarity, embeddings, encoder):
         )
     names, weights, bias = known
     v, read = encoder.encode([n.replace('_', ' ') for n in names])
-    v = _unit(np.asarray(v, np.float32)[:, : self.width] - self.mean)
+    v = unit_rows(np.asarray(v, np.float32)[:, : self.width] - self.mean)
     near = (v * np.asarray(read)[:, None]) @ self.around.T  # K,C
     images, there = embeddings.view('image'), np.flatnonzero(embeddings.present('image'))
     for i in range(0, len(there), 4096):
@@ -284,7 +260,7 @@ def _add_photos(self: NameSimilarity, embeddings, encoder):
 @patch
 def __getitem__(self: NameSimilarity, rows):  # (m, C) float32
     x = np.asarray(self.text[rows], np.float32)[:, : self.width]
-    near = 0.5 * (_unit(x) @ self.raw.T + _unit(x - self.mean) @ self.around.T)
+    near = 0.5 * (unit_rows(x) @ self.raw.T + unit_rows(x - self.mean) @ self.around.T)
     near *= self.has_text[rows][:, None]
     return near if self.kept is None else near + self.kept[rows]
 
@@ -292,19 +268,14 @@ def __getitem__(self: NameSimilarity, rows):  # (m, C) float32
 def names_head(
     space,  # `FeatureSpace` with names
     l2: float = 0.1,  # penalty
-    sharp: float = 5.0,  # logits per unit of similarity
-    rounds: int = 3,  # of self-training
     seed: int = 0,  # of the draw of unlabeled products
 ) -> tuple:  # weights (K + C, C), bias (C,)
     "A head that knows the names and the unlabeled products, and no label"
     (n, width), at = space.pool.shape, space.columns['names']
-    w, b = (
-        np.zeros((width, at.stop - at.start), np.float32),
-        np.zeros(at.stop - at.start, np.float32),
-    )
-    w[at] = sharp * np.eye(len(b), dtype=np.float32)
-    nothing = np.full(n, -1)
-    return self_train(space.pool, nothing, (w, b), l2, rounds=rounds, keep=at.start, seed=seed)
+    # a unit of similarity is five logits
+    w = np.eye(width, dtype=np.float32)[:, at] * 5
+    b, nothing = np.zeros(w.shape[1], np.float32), np.full(n, -1)
+    return self_train(space.pool, nothing, (w, b), l2, rounds=3, keep=at.start, seed=seed)
 
 
 def names_prior(
@@ -321,6 +292,12 @@ def names_prior(
     return kept[l2, seed]
 
 # %% ../../nbs/active/11_names.ipynb #02f37a2d
+def _parts(rows, groups, draw, many: int) -> np.ndarray:  # (n,) below `many`
+    "The part of each of some products; variants of one product are in one"
+    owner = rows if groups is None else np.asarray(groups)[rows]
+    return draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % many
+
+
 def names_gain(
     z,  # (N, K + C) vectors with names
     y: np.ndarray,  # (N,) codes, -1 where unknown
@@ -329,15 +306,13 @@ def names_gain(
     l2: float = 0.1,  # penalty
     groups=None,  # (N,) variants of one product share a number
     seed: int = 0,  # of the parts
-    most: int = 400,  # labels that are looked at
 ) -> float:  # above zero: names help; 0 where there are fewer than ten labels
-    "Mean log-likelihood of held-out labels around the names, minus without them"
+    "Mean log-likelihood of held-out labels around the names, of 400 at most, minus without them"
     draw, classes = rng(seed, 'names gain'), len(prior[1])
-    rows = draw.permutation(np.flatnonzero(y >= 0))[:most]
+    rows = draw.permutation(np.flatnonzero(y >= 0))[:400]
     if len(rows) < 10:
         return 0.0
-    owner = rows if groups is None else np.asarray(groups)[rows]
-    part = draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % 3
+    part = _parts(rows, groups, draw, 3)
     x, codes, gain = z[rows], y[rows], np.zeros(len(rows))
     zero = np.zeros((keep, classes), np.float32), np.zeros(classes, np.float32)
     how = dict(iterations=40, history=5)
@@ -410,9 +385,7 @@ def held_out_temperature(
     rows, draw = np.flatnonzero(y >= 0), rng(seed, 'temperature')
     if len(rows) < 20:
         return 1.0
-    owner = rows if groups is None else np.asarray(groups)[rows]
-    part = draw.permutation(len(rows))[np.unique(owner, return_inverse=True)[1]] % 5
-    held, rest = rows[part == 0], y.copy()
+    held, rest = rows[_parts(rows, groups, draw, 5) == 0], y.copy()
     rest[held] = -1
     prior = names_prior(space, l2, seed)
     head, _ = fit_around_names(space, rest, classes, prior, l2=l2, groups=groups, seed=seed)

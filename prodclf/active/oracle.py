@@ -69,6 +69,20 @@ def top_guesses(
     return [[(classes[c], float(row[c])) for c in np.argsort(-row, kind='stable')[:k]] for row in p]
 
 # %% ../../nbs/active/07_oracle.ipynb #a22c685e
+def _batch(pool: Pool, ids, path, guesses, k: int) -> tuple:
+    "Path, products and the likeliest categories of each; raises where the file is there already"
+    path, rows = Path(path), pool.rows(ids)
+    if path.exists():
+        raise ProdclfError(
+            f'{path.name} exists already and may hold answers. Remedy: read_answers, or another '
+            'name'
+        )
+    if not len(rows):
+        raise ProdclfError('a batch of no products. Remedy: ids to ask about')
+    table = pool.take(rows, ['id', 'title', 'text', 'image'])
+    return path, table, top_guesses(guesses, pool.classes, len(rows), k)
+
+
 def _no_formula(text) -> str:
     risky = ('=', '+', '-', '@', '\t', '\r')
     return "'" + text if isinstance(text, str) and text[:1] in risky else text
@@ -82,23 +96,14 @@ def write_batch(
     k: int = 5,  # guesses shown
 ) -> Path:
     "Write a sheet to be filled in; raises when the file exists"
-    path, rows = Path(path), pool.rows(ids)
-    if path.exists():
-        raise ProdclfError(
-            f'{path.name} exists already and may hold answers. Remedy: read_answers, or another '
-            'name'
-        )
-    if not len(rows):
-        raise ProdclfError('a batch of no products. Remedy: ids to ask about')
-    sheet = pool.take(rows, ['id', 'title', 'text', 'image']).fillna('')
+    path, sheet, best = _batch(pool, ids, path, guesses, k)
+    sheet = sheet.fillna('')
     for c in ('title', 'text', 'image'):
         sheet[c] = sheet[c].map(_no_formula)
     sheet['label'] = sheet['note'] = ''
-    for j, best in enumerate(
-        zip(*top_guesses(guesses, pool.classes, len(rows), k), strict=True), 1
-    ):
-        sheet[f'guess_{j}'] = [name for name, _ in best]
-        sheet[f'p_{j}'] = [round(p, 3) for _, p in best]
+    for j, guess in enumerate(zip(*best, strict=True), 1):
+        sheet[f'guess_{j}'] = [name for name, _ in guess]
+        sheet[f'p_{j}'] = [round(p, 3) for _, p in guess]
     with atomic_path(path) as part:
         sheet.to_csv(part, index=False, encoding='utf-8-sig')
     return path
@@ -187,41 +192,39 @@ def _choose_id(id: str, known: list, same: list):
 def _meant_ids(pool: Pool, given: list) -> list:
     "For each answer the id that is meant, or None, and why not and a remedy"
     ways = [_spellings(r.id) for r in given]
-    at = find_ids(pool.ids, [w for some in ways for w in some])
-    rows, there, found = np.unique(at[at >= 0]), iter(at >= 0), []
-    has_titles = any(r.title for r in given)
-    held = pool.take(rows, ['title']).title.fillna('') if has_titles else [''] * len(rows)
-    title = dict(zip(pool.ids[rows], map(name_key, held), strict=True))
-    for r, some in zip(given, ways, strict=True):
-        gone = [w in pool.gone or w in pool.known for w in some]  # or still there
-        both = zip(some, there, gone, strict=False)  # `there` goes on with the next answer
-        known = [w for w, yes, past in both if yes or past]
+    rows = find_ids(pool.ids, [w for some in ways for w in some])
+    rows = np.unique(rows[rows >= 0])
+    held = map(name_key, pool.take(rows, ['title']).title.fillna(''))
+    title, found, doubtful = dict(zip(pool.ids[rows], held, strict=True)), [], {}
+    for i, (r, some) in enumerate(zip(given, ways, strict=True)):
+        known = [w for w in some if w in title or w in pool.gone or w in pool.known]
         beside = name_key(_bare(r.title))
         id = _choose_id(r.id, known, [w for w in known if beside and title.get(w) == beside])
-        here = id in title
-        why = () if here else _no_product(pool, id or r.id, [] if id else known)
-        found.append((id if here else None, here and title[id] != beside != '', *why))
-    doubtful = [r.title for r, (_, other, *_) in zip(given, found, strict=True) if other]
-    moved = _titles_among(pool, doubtful)
+        if id not in title:
+            found.append((None, *_no_product(pool, id or r.id, [] if id else known)))
+            continue
+        found.append((id,))
+        if title[id] != beside != '':
+            doubtful[i] = _bare(r.title)
+    moved = _titles_among(pool, doubtful.values())
     mend = (
         'sort whole rows, so that each id stands beside its own title, as on the sheet that was '
         'written; an empty title is not compared'
     )
-    why = 'stands beside the title of another product', mend
-    return [
-        (None, f'{r.id!r} {why[0]}', why[1]) if other and _bare(r.title) in moved else (id, *more)
-        for r, (id, other, *more) in zip(given, found, strict=True)
-    ]
+    for i, beside in doubtful.items():
+        if beside in moved:
+            found[i] = None, f'{given[i].id!r} stands beside the title of another product', mend
+    return found
 
 
-def _titles_among(pool: Pool, titles: list) -> set:
+def _titles_among(pool: Pool, titles) -> set:
     "Those that are the title of some product"
     import pyarrow as pa, pyarrow.compute as pc
 
     if not titles:
         return set()
     held = pool.dataset.column('title')
-    wanted = pa.array([*map(_bare, titles)], held.type)
+    wanted = pa.array([*titles], held.type)
     return {*held.filter(pc.is_in(held, value_set=wanted)).to_pylist()}
 
 # %% ../../nbs/active/07_oracle.ipynb #7c4dc58c
@@ -407,9 +410,9 @@ def _sheet(path, pool: Pool, encoding: str) -> tuple:
         cell = {c: given.get(columns[c]) for c in wanted}
         cell = {c: '' if v is None or v != v else str(v).strip() for c, v in cell.items()}
         text = None if skip and cell['label'].lower() == 'skip' else cell['label']
-        who = cell.get('by', ''), cell.get('note', '')
-        shown = tuple(cell[g] for g in guessed), cell.get('title', '')
-        raw.append(RawAnswer(number, cell['id'], text, *who, *shown))
+        about = {k: cell[k] for k in ('by', 'note', 'title') if k in cell}
+        guesses = tuple(cell[g] for g in guessed)
+        raw.append(RawAnswer(number, cell['id'], text, guesses=guesses, **about))
     return raw, bad
 
 # %% ../../nbs/active/07_oracle.ipynb #0c0e08bc
@@ -458,14 +461,9 @@ def write_label_studio(
     k: int = 5,  # guesses shown
 ) -> tuple:  # paths of both files
     "Write tasks and layout for Label Studio; raises when the file exists"
-    path, rows, tasks = Path(path), pool.rows(ids), []
-    if path.exists():
-        raise ProdclfError(f'{path.name} exists already. Remedy: another name')
-    cells = pool.take(rows, ['id', 'title', 'text', 'image']).astype(object)
-    cells = cells.where(cells.notna(), None)
-    for cell, best in zip(
-        cells.itertuples(), top_guesses(guesses, pool.classes, len(rows), k), strict=True
-    ):
+    (path, cells, found), tasks = _batch(pool, ids, path, guesses, k), []
+    cells = cells.astype(object).where(cells.notna(), None)
+    for cell, best in zip(cells.itertuples(), found, strict=True):
         data = dict(
             product_id=cell.id,
             title=cell.title or cell.id,

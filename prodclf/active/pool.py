@@ -139,22 +139,25 @@ def products(self: Pool) -> pd.DataFrame:
 
 # %% ../../nbs/active/05_pool.ipynb #88cb58da
 @patch
+def _standing(self: Pool, row: int) -> list:  # of `Entry`
+    "Answers, skips and corrections of a product that nobody has taken back"
+    return [self.log[n] for n in self.history.get(row, ()) if n not in self.undone]
+
+
+@patch
 def voices(
     self: Pool,
     row: int,  # of the table
 ) -> tuple:  # {person (or number of a nameless entry): label}, set of those who skipped
     "Who says what about a product, in the order in which they first spoke"
     say, skips = {}, set()
-    for n in self.history.get(row, ()):
-        e = self.log[n]
-        if n in self.undone:
-            continue
+    for e in self._standing(row):
         if e.kind == 'skip':
             skips.add(e.by)
             continue
         if e.kind == 'correct':
             say.clear()
-        say[e.by or n] = e.label
+        say[e.by or e.n] = e.label
     return say, skips
 
 
@@ -228,11 +231,10 @@ def _check(self: Pool, e: Entry, row: int):
 def nearest(
     name,  # what was asked for
     names,  # what there is
-    most: int = 3,  # names offered
 ) -> str:
     "A clause for messages: ' (nearest: Mugs, Jugs)', or nothing when nothing is near"
     lower = {str(c).lower(): c for c in names}
-    close = [lower[c] for c in difflib.get_close_matches(str(name).lower(), list(lower), most, 0.6)]
+    close = [lower[c] for c in difflib.get_close_matches(str(name).lower(), list(lower))]
     return f' (nearest: {", ".join(close)})' if close else ''
 
 
@@ -373,10 +375,9 @@ def correct(
 def add_classes(
     self: Pool,
     names,  # of categories
-    by: str = '',  # who says so
 ) -> int:  # how many were new
     "Take in categories that the pool does not have; raises for one that is no name"
-    common = dict(kind='new_category', by=by, round=self.round)
+    common = dict(kind='new_category', round=self.round)
     return self._record(lambda: [dict(label=c, **common) for c in self._names(names, True)])
 
 
@@ -428,7 +429,7 @@ def conflicts(self: Pool) -> pd.DataFrame:  # id, the label that counts, who say
     columns = dict(id=self.ids[rows], label=[self.classes[c] for c in self._y[rows]], voices=voices)
     return pd.DataFrame({k: pd.Series(v, dtype='str') for k, v in columns.items()})
 
-# %% ../../nbs/active/05_pool.ipynb #a4edc802
+# %% ../../nbs/active/05_pool.ipynb #c3bb98a9
 @patch
 def __repr__(self: Pool):
     known, skipped = int(self.labeled.sum()), int(self._skipped.sum())

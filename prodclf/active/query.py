@@ -31,7 +31,6 @@ from prodclf.active.diversity import (
     Cloud,
     coreset,
     coverage,
-    explore,
     kmeans_cells,
     probcover,
     typiclust,
@@ -161,13 +160,11 @@ def auto(
     probabilities=None,  # (N, C); None: there is no model yet
     groups=None,  # (N,) variants of one product share a group
     seed: int = 0,  # decides wherever chance plays
-    # look for categories while more than this share of the shop is estimated to be of unknown ones
-    unseen: float = 0.25,
     candidates: int = None,  # products among which to spread, drawn at random; None: all
 ) -> np.ndarray:  # (min(n, unlabeled),) int64
-    "Spread while categories are missing, then margin, scattered"
+    "Spread while a quarter of the shop may be of unknown categories, then margin, scattered"
     known = len(np.unique(np.asarray(y)[np.asarray(y) >= 0]))
-    if probabilities is None or known < 2 or unseen_share(y) > unseen:
+    if probabilities is None or known < 2 or unseen_share(y) > 0.25:
         return ask(coverage, n, candidates, embeddings=embeddings, labeled=labeled, seed=seed)
     ranked = margin(8 * n, probabilities, labeled, seed)
     return scattered(n, ranked, embeddings, groups, labeled, seed)
@@ -183,18 +180,24 @@ def missing_categories(
 ) -> np.ndarray:  # (m,) int64, m of `n` at most, the largest category first
     "A product for each category that has no label and that the model expects"
     y, (_, free, _) = np.asarray(y), unlabeled(n, labeled, len(labeled))
-    classes, picks = probabilities.shape[1], []
+    classes = probabilities.shape[1]
     missing = np.setdiff1d(np.arange(classes), y[y >= 0])
     if not len(missing) or not len(free) or n < 1:
         return np.zeros(0, np.int64)
     rows = np.sort(_drawn(free, 2**24 // classes, seed))
-    p, open_ = np.asarray(probabilities[rows])[:, missing], np.ones(len(rows), bool)
-    owner = np.arange(len(rows))
+    p = np.asarray(probabilities[rows])[:, missing]
+    expected = np.where(p.max(0) > 0.05, p.mean(0) * len(free), 0)  # how many there may be
+    wanted = np.argsort(-expected, kind='stable')[: (expected > 0.5).sum()]
+    return _one_of_each(wanted[:n], p, rows, groups)
+
+
+def _one_of_each(wanted, p, rows, groups) -> np.ndarray:  # of `rows`
+    "For each wanted column of `p` in turn the row that is likeliest its, no two variants"
+    open_, picks, owner = np.ones(len(rows), bool), [], np.arange(len(rows))
     if groups is not None:
         owner = pd.factorize(pd.Series(groups).to_numpy()[rows])[0]  # -1: a group of its own
-    expected = np.where(p.max(0) > 0.05, p.mean(0) * len(free), 0)  # how many there may be
-    for c in np.argsort(-expected, kind='stable')[: (expected > 0.5).sum()]:
-        if len(picks) == n or not open_.any():
+    for c in wanted:
+        if not open_.any():
             break
         best = int(np.where(open_, p[:, c], -1).argmax())
         picks.append(int(rows[best]))
@@ -211,14 +214,14 @@ def missing_first(
     probabilities=None,  # (N, C); None: there is no model yet
     groups=None,  # (N,) variants of one product share a group
     seed: int = 0,  # decides wherever chance plays
-    quota: float = 0.75,  # share of the batch that missing categories get, at most
     candidates: int = None,  # products among which to spread, drawn at random; None: all
 ) -> np.ndarray:  # (min(n, unlabeled),) int64
-    "A product for each category without a label, the rest as `auto` has it"
+    """A product for each category without a label, for three quarters of the batch at most; the
+    rest as `auto` has it"""
     known, taken = np.unique(np.asarray(y)[np.asarray(y) >= 0]), np.array(labeled, bool)
     first = np.zeros(0, np.int64)
     if probabilities is not None and len(known) > 1:
-        first = missing_categories(int(quota * n), probabilities, labeled, y, groups, seed)
+        first = missing_categories(int(0.75 * n), probabilities, labeled, y, groups, seed)
         taken[first] = True
     given = dict(probabilities=probabilities, groups=groups, seed=seed, candidates=candidates)
     return np.append(first, auto(n - len(first), embeddings, taken, y, **given))
@@ -261,24 +264,18 @@ def tail_first(
     embeddings,  # (N, D)
     groups=None,  # (N,) variants of one product share a group
     seed: int = 0,  # decides wherever chance plays
-    quota: float = 0.5,  # share of the batch for the categories with the fewest labels
 ) -> np.ndarray:  # (min(n, unlabeled),) int64
-    "For the rarest categories the product that most probably is one of theirs; the rest by margin"
-    n, taken, y = unlabeled(n, labeled, len(labeled))[0], np.array(labeled, bool), np.asarray(y)
-    p = np.asarray(probabilities[:])
-    counts, picks = np.bincount(y[y >= 0], minlength=p.shape[1]), []
-    expected = p[~taken].sum(0)  # how many there may be
+    """For the rarest categories the product that most probably is one of theirs, up to half of the
+    batch; the rest by margin"""
+    (n, free, _), taken, y = unlabeled(n, labeled, len(labeled)), np.array(labeled), np.asarray(y)
+    p = np.asarray(probabilities[free])
+    counts, expected = np.bincount(y[y >= 0], minlength=p.shape[1]), p.sum(0)  # there may be
     wanted = [c for c in np.lexsort((-expected, counts)) if expected[c] > 0.5]
-    for c in wanted[: int(quota * n)]:
-        picks.append(int(np.where(taken, -1, p[:, c]).argmax()))
-        taken[picks[-1]] = True
-        if groups is not None:  # a variant would say the same
-            taken |= np.asarray(groups) == np.asarray(groups)[picks[-1]]
-    open_ = np.array(labeled, bool)
-    open_[picks] = True
-    ranked = margin(8 * n, probabilities, open_, seed)
-    rest = scattered(n - len(picks), ranked, embeddings, groups, open_, seed)
-    return np.append(np.array(picks, np.int64), rest)
+    picks = _one_of_each(wanted[: n // 2], p, free, groups)
+    taken[picks] = True
+    ranked = margin(8 * n, probabilities, taken, seed)
+    rest = scattered(n - len(picks), ranked, embeddings, groups, taken, seed)
+    return np.append(picks, rest)
 
 # %% ../../nbs/active/06_query.ipynb #6e3d3bdc
 class Strategy(NamedTuple):
@@ -298,7 +295,7 @@ _strategies = {}  # name -> Strategy
 model_outputs = {'probabilities', 'committee', 'draws'}  # there is none before the first model
 
 
-def _described(source, name: str, ranks=None, spreads=None, score=None) -> Strategy:
+def _described(source, name: str, score=None) -> Strategy:
     "What a function or an object says about itself; raises when it is neither"
     query = getattr(source, 'query', source)
     if not callable(query):
@@ -309,30 +306,27 @@ def _described(source, name: str, ranks=None, spreads=None, score=None) -> Strat
     given = list(inspect.signature(query).parameters.values())[1:]  # the first is n
     names = [p for p in given if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     takes = {p.name for p in names}
-    ranks = bool(model_outputs & takes) and 'embeddings' not in takes if ranks is None else ranks
     return Strategy(
         name,
         source,
         query,
         tuple(p.name for p in names if p.default is p.empty),
         None if any(p.kind is p.VAR_KEYWORD for p in given) else tuple(p.name for p in names),
-        ranks,
-        'embeddings' in takes if spreads is None else spreads,
-        score,
+        ranks=bool(model_outputs & takes) and 'embeddings' not in takes,
+        spreads='embeddings' in takes and 'candidates' not in takes,  # else it draws by itself
+        score=score,
     )
 
 # %% ../../nbs/active/06_query.ipynb #05ff86a9
 def register_strategy(
     name: str,  # by which it is known from now on
-    ranks: bool = None,  # its batch is scattered; None: if it reads the model and no embeddings
-    spreads: bool = None,  # it gets `candidates` of a large pool; None: if it reads embeddings
     score=None,  # function of a block of probabilities: the loop has it ready for every product
 ):  # a decorator; it returns what it is given
     """Make a function, or an object with `query`, known by name everywhere; a later one of the same
     name takes its place"""
 
     def register(source):
-        _strategies[_spelled(name)] = _described(source, _spelled(name), ranks, spreads, score)
+        _strategies[_spelled(name)] = _described(source, _spelled(name), score)
         return source
 
     return register
@@ -387,12 +381,12 @@ register_strategy('random')(random_choice)
 register_strategy('entropy', score=entropy_score)(entropy)
 register_strategy('least_confidence', score=least_confidence_score)(least_confidence)
 register_strategy('margin', score=margin_score)(margin)
-for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, explore, uherding):
+for _source in (bald, committee, coreset, badge, typiclust, probcover, coverage, uherding):
     register_strategy(_source.__name__)(_source)
-register_strategy('dropquery', False, True)(dropquery)  # clusters by itself
-register_strategy('tail_first', False, False)(tail_first)
-register_strategy('auto', False, False, margin_score)(auto)  # it scatters, and draws, by itself
-register_strategy('missing_first', False, False, margin_score)(missing_first)
+register_strategy('dropquery')(dropquery)
+register_strategy('tail_first')(tail_first)
+register_strategy('auto', margin_score)(auto)
+register_strategy('missing_first', margin_score)(missing_first)
 
 # %% ../../nbs/active/06_query.ipynb #9d4b3b6f
 _row_arrays, _several_arrays = (

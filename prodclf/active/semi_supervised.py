@@ -10,45 +10,42 @@ import numpy as np
 from fastcore.basics import patch
 from ..core import ProdclfError, rng
 from ..models.linear import fit_logistic
-from .diversity import Cloud
+from .diversity import Cloud, unit_rows
 from .feature_space import fit_head, head_probabilities
 
 # %% ../../nbs/active/10_semi_supervised.ipynb #cd8fec9b
 def pseudo_labels(
     probabilities,  # (N, C) of products without a label
     share: float = 0.5,  # of each category's guesses, the surest first
-    least: int = 5,  # of each category, where there are so many
 ) -> tuple:  # (m,) positions, rising; (m,) the category that is guessed
-    "The surest guesses, category by category"
+    "The surest guesses, category by category, five of each at least where there are so many"
     p = np.asarray(probabilities)
     guess = p.argmax(1)
     order = np.lexsort((-p.max(1), guess))  # by category, the surest first
     counts = np.bincount(guess, minlength=p.shape[1])
     first = np.repeat(np.cumsum(counts) - counts, counts)
-    quota = np.maximum(least, (share * counts).astype(int))
+    quota = np.maximum(5, (share * counts).astype(int))
     rows = np.sort(order[np.arange(len(p)) - first < np.repeat(quota, counts)])
     return rows, guess[rows]
 
 # %% ../../nbs/active/10_semi_supervised.ipynb #6bd8ec3d
 class NeighborGraph:
-    "Each product joined to its nearest ones; raises `ProdclfError` where there are too many"
+    "Each product joined to its ten nearest; raises `ProdclfError` where there are too many"
 
     def __init__(
         self,
         z,  # (N, K) vectors, in memory or on disk
-        neighbors: int = 10,  # of each product
         seed: int = 0,  # of the components
     ):
         import scipy.sparse as sp
 
-        n, k = len(z), min(neighbors, len(z) - 1)
+        n, k = len(z), min(10, len(z) - 1)
         if n > 50_000 or k < 1:
             raise ProdclfError(
                 f'a graph of neighbors is for 2 to 50,000 products, and there are {n:,}. Remedy: '
                 'leave --graph out'
             )
-        x = Cloud(z).leading(48, seed)[np.arange(n)]
-        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9)
+        x = unit_rows(Cloud(z).leading(48, seed)[np.arange(n)])
         found, near = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
         for i in range(0, n, 1024):
             cosine = x[i : i + 1024] @ x.T
@@ -68,15 +65,13 @@ def spread(
     self: NeighborGraph,
     y: np.ndarray,  # (N,) codes, -1 where unknown
     begin: np.ndarray,  # (N, C) what the others begin with, such as guesses; zeros: nothing
-    alpha: float = 0.8,  # share that comes from the neighbors
-    steps: int = 20,  # from neighbor to neighbor
 ) -> np.ndarray:  # (N, C) float32, rows add up to one, or to zero where nothing arrives
-    "Label spreading (Zhou et al. 2004)"
+    "Label spreading (Zhou et al. 2004) in 20 steps; four fifths come from the neighbors"
     own, known = np.array(begin, np.float32), np.flatnonzero(y >= 0)
     own[known] = 0
     own[known, y[known]] = 1
-    out = own
-    for _ in range(steps):
+    out, alpha = own, 0.8
+    for _ in range(20):
         out = alpha * (self.step @ out) + (1 - alpha) * own
     return out / np.maximum(out.sum(1, keepdims=True), 1e-9)
 
@@ -86,13 +81,13 @@ def self_train(
     y: np.ndarray,  # (N,) codes, -1 where unknown
     head: tuple,  # (weights, bias) whose guesses are the first
     l2: float = 0.1,  # penalty
-    weight: float = 0.1,  # of a guess beside a label; 1 where there is no label
     rounds: int = 2,  # guess and fit, so many times
     keep: int = None,  # columns from here on keep their weights; None: all are fitted
     seed: int = 0,  # of the draw of unlabeled products
     graph: NeighborGraph = None,  # along which guesses are smoothed; None: as they are
 ) -> tuple:  # weights (K, C), bias (C,); `head` itself where the categories are too many
-    "A head fitted to the labels and to the surest guesses about products without one"
+    """A head fitted to the labels and to the surest guesses about products without one, which
+    count a tenth of a label"""
     (w, b), classes = head, len(head[1])
     keep = z.shape[1] if keep is None else keep
     most = min(2**21 // classes, 2**23 // z.shape[1])
@@ -112,7 +107,7 @@ def self_train(
             p = graph.spread(y, head_probabilities(z[:], (w, b)))[free]
         rows, guess = pseudo_labels(p)
         both = np.concatenate([known[:, :keep], x[rows, :keep]])
-        weights = np.repeat([1.0, weight if len(labeled) else 1.0], [len(labeled), len(rows)])
+        weights = np.repeat([1.0, 0.1 if len(labeled) else 1.0], [len(labeled), len(rows)])
         codes = np.append(y[labeled], guess)
         how = dict(iterations=40, history=5, weights=weights, start=start)
         start = fit_logistic(both, codes, classes, l2, **how)

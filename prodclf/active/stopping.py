@@ -7,8 +7,8 @@ __all__ = ['audit_rows', 'pool_accuracy', 'OpenDrawer']
 
 # %% ../../nbs/active/12_stopping.ipynb #35cc5302
 import numpy as np
-from scipy.stats import norm
 from ..core import ProdclfError, rng
+from ..evaluate.errors import wilson
 
 # %% ../../nbs/active/12_stopping.ipynb #0fd82d21
 def audit_rows(
@@ -30,8 +30,7 @@ def pool_accuracy(
     y,  # (N,) codes of the products that teach, -1 elsewhere
     drawer,  # (m,) rows in the drawer
     answers,  # (m,) their codes
-    level: float = 0.95,  # of the interval
-) -> tuple:  # estimate, low, high: the share of the catalog that would be right now
+) -> tuple:  # estimate, low, high (95 %): the share of the catalog that would be right now
     """The accuracy of a catalog whose labels are as answered and whose other products are as
     guessed; raises `ProdclfError` where the drawer is empty or holds what teaches"""
     guesses, y, drawer = (np.asarray(a) for a in (guesses, y, drawer))
@@ -41,14 +40,11 @@ def pool_accuracy(
         raise ProdclfError('a product of the drawer teaches. Remedy: take it out first')
     known, m = int((y >= 0).sum()), len(drawer)
     rest = len(y) - known
-    share = float((guesses[drawer] == np.asarray(answers)).mean())
+    share = (guesses[drawer] == np.asarray(answers)).mean()
     # as if the sample were larger by what the finite population saves
-    size = m * (rest - 1) / (rest - m) if rest > m else np.inf
-    z2 = norm.ppf((1 + level) / 2) ** 2
-    middle = (share + z2 / (2 * size)) / (1 + z2 / size)
-    half = np.sqrt(z2 * share * (1 - share) / size + z2**2 / (4 * size**2)) / (1 + z2 / size)
-    of = [min(max(s, 0.0), 1.0) for s in (share, middle - half, middle + half)]
-    return tuple((known + rest * s) / len(y) for s in of)
+    size = m * max(rest - 1, 1) / max(rest - m, 1e-12)
+    ends = wilson(share * size, size)
+    return tuple(float(known + rest * s) / len(y) for s in (share, *ends))
 
 # %% ../../nbs/active/12_stopping.ipynb #6c4635c3
 class OpenDrawer:

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
-from .frame import machine
+from .frame import machine, spelled_columns
 from ..core import ProdclfError, cache_folder, digest, progress, usable_cores, write_json
 from ..sample.generated import write_generated
 
@@ -243,7 +243,7 @@ def _spell_seconds(s: float) -> str:
 
 
 def _spell_megabytes(m: float) -> str:
-    if pd.isna(m) or not m:
+    if not m:
         return ''
     return f'{m:.0f} MB' if m < 1000 else f'{m / 1000:.1f} GB'
 
@@ -254,9 +254,7 @@ def spelled(
     "A plan for people, with a last line for all stages together"
     total = dict(stage='in all', seconds=table.seconds.sum(), disk=table.disk.sum())
     t = pd.concat([table, pd.DataFrame([total | dict(memory=table.memory.max())])])
-    counts = {k: [f'{v:,.0f}' if pd.notna(v) else '' for v in t[k]] for k in ('items', 'times')}
-    sizes = dict(disk=t.disk / 1e6, memory=t.memory)
-    return pd.DataFrame(
-        dict(stage=t.stage, **counts, time=t.seconds.map(_spell_seconds))
-        | {k: v.map(_spell_megabytes) for k, v in sizes.items()}
-    )
+    forms = {k: (k, '{:,.0f}'.format) for k in ('items', 'times')}
+    forms |= dict(time=('seconds', _spell_seconds))
+    forms |= {k: (k, _spell_megabytes) for k in ('disk', 'memory')}
+    return pd.DataFrame(dict(stage=t.stage) | spelled_columns(t.assign(disk=t.disk / 1e6), forms))

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['libraries', 'benchmarks', 'source_of', 'family_megabytes', 'Measurement', 'run_alone', 'alternate', 'Comparison',
-           'compare', 'register_benchmark', 'check_size', 'run_bench', 'machine', 'shown', 'write_bench']
+           'compare', 'register_benchmark', 'check_size', 'run_bench', 'machine', 'short_number', 'spelled_columns',
+           'shown', 'write_bench']
 
 # %% ../../nbs/bench/01_frame.ipynb #0acc43f0
 import dis, inspect, json, os, platform, re, signal, statistics, subprocess, sys, tempfile
@@ -219,20 +220,16 @@ def alternate(
     pairs: int = 3,  # how often each
 ) -> tuple:  # two `Measurement`s, each over its runs
     "Run two in turns and keep all their times; a failure ends it"
-    runs = ([], [])
+    both = Measurement(), Measurement()
     for i in range(2 * pairs):
-        runs[i % 2].append((second if i % 2 else first)())
-        if not runs[i % 2][-1].seconds:
+        total, run = both[i % 2], (second if i % 2 else first)()
+        total.seconds += run.seconds
+        total.cpu += run.cpu
+        total.megabytes = max(filter(None, (total.megabytes, run.megabytes)), default=None)
+        total.answer, total.failed = run.answer, run.failed
+        if not run.seconds:
             break
-    return tuple(map(_together, runs))
-
-
-def _together(runs: list) -> Measurement:
-    if not runs:
-        return Measurement()
-    peak = max((r.megabytes for r in runs if r.megabytes), default=None)
-    times = (sum(lists, []) for lists in zip(*((r.seconds, r.cpu) for r in runs), strict=True))
-    return Measurement(*times, peak, runs[-1].answer, runs[-1].failed)
+    return both
 
 # %% ../../nbs/bench/01_frame.ipynb #85227e94
 @dataclass
@@ -254,26 +251,20 @@ libraries = {}  # name in a comparison -> how to install it
 
 # %% ../../nbs/bench/01_frame.ipynb #ffb3f359
 def compare(
-    comparison: Comparison,  # what with what
+    c: Comparison,  # what with what
     folder,  # with the arrays
+    name: str,  # one of the others
     python: str = None,  # interpreter of what `libraries` lists; None: this one
-) -> list:  # a dict for each of the others
-    "Measure our implementation against each of the others"
-    return [_beside(comparison, folder, name, python) for name in comparison.others]
-
-
-def _beside(c: Comparison, folder, name, python) -> dict:
-    "Measure ours and one of the others"
+) -> dict:  # a row of the table
+    "Measure our implementation and one of the others"
     (ours, mine), (other, choices), notes = c.ours, c.others[name], []
 
     def alone(f, options, python=None):
         return partial(run_alone, f, folder, options, python, c.calls, c.memory, c.seconds)
 
-    def theirs_alone(options):
-        return alone(other, options, python if name in libraries else None)
-
+    python = python if name in libraries else None
     for theirs in choices:  # they go first: a size that is too large for them costs us nothing
-        b, a = alternate(theirs_alone(theirs), alone(ours, mine), c.pairs)
+        b, a = alternate(alone(other, theirs, python), alone(ours, mine), c.pairs)
         notes.append(f"{theirs['rows']:,} rows {b.failed}" if 'rows' in theirs else b.failed)
         if b.seconds or b.failed.startswith('no module'):
             notes[-1] = '; '.join(filter(None, (b.failed, b.failed and libraries.get(name))))
@@ -360,7 +351,8 @@ def run_bench(
             files = [f for f in Path(folder).rglob('*') if f.is_file()]
             megabytes = sum(f.stat().st_size for f in files) / 1e6
             for c in same:
-                rows += [dict(r, data_mb=megabytes) for r in compare(c, folder, peer_python)]
+                found = (compare(c, folder, other, peer_python) for other in c.others)
+                rows += [dict(row, data_mb=megabytes) for row in found]
     if out is not None:
         write_bench(out, name, size, rows, shown(rows), seconds=round(clock.total, 2))
     return pd.DataFrame(rows)
@@ -380,26 +372,44 @@ def machine() -> dict:
         threads=os.environ.get('OMP_NUM_THREADS', 'all'),
     )
 
+# %% ../../nbs/bench/01_frame.ipynb #a7981c47
+def short_number(
+    value: float,  # not negative
+) -> str:
+    "Three digits, or all of those before the point"
+    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+
+
+def spelled_columns(
+    table: pd.DataFrame,  # with numbers, missing ones too
+    forms: dict,  # title -> (column, function that writes a number, such as '{:.1%}'.format)
+) -> (
+    dict
+):  # title -> texts, empty where there is no number; columns that are not there are left out
+    "Figures as a person reads them"
+    there = {title: how for title, how in forms.items() if how[0] in table}
+    return {
+        title: table[key].astype(float).map(form, 'ignore').fillna('')
+        for title, (key, form) in there.items()
+    }
+
 
 def shown(
     rows: list,  # of `metrics.json`, or of `compare`
 ) -> pd.DataFrame:
     "The rows as a person reads them"
     forms = {
-        'ours, s': ('ours_seconds', '{:.3g}'),
-        'theirs, s': ('peer_seconds', '{:.3g}'),
-        'times faster': ('ratio', '{:.3g}'),
-        'ours, MB': ('ours_mb', '{:,.0f}'),
-        'theirs, MB': ('peer_mb', '{:,.0f}'),
-        'agree': ('agreement', '{:.1%}'),
+        'ours, s': ('ours_seconds', '{:.3g}'.format),
+        'theirs, s': ('peer_seconds', '{:.3g}'.format),
+        'times faster': ('ratio', '{:.3g}'.format),
+        'ours, MB': ('ours_mb', '{:,.0f}'.format),
+        'theirs, MB': ('peer_mb', '{:,.0f}'.format),
+        'agree': ('agreement', '{:.1%}'.format),
     }
-    t = pd.DataFrame(rows).astype(dict.fromkeys([key for key, _ in forms.values()], float))
+    t = pd.DataFrame(rows)
     fewer = t.peer_rows.notna() & (t.peer_rows != t.rows)
     beside = t.peer + t.peer_rows.map(', {:,.0f} rows'.format).where(fewer, '')
-    cells = {
-        title: t[key].map(form.format, 'ignore').fillna('') for title, (key, form) in forms.items()
-    }
-    return pd.DataFrame({'': t.what, 'beside': beside, **cells, 'note': t.note})
+    return pd.DataFrame({'': t.what, 'beside': beside, **spelled_columns(t, forms), 'note': t.note})
 
 # %% ../../nbs/bench/01_frame.ipynb #e96fd2be
 def write_bench(

@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 
 import numpy as np, pandas as pd
-from .frame import _peak_kilobytes, _run_watched, check_size, write_bench
+from .frame import _peak_kilobytes, _run_watched, check_size, short_number
+from .frame import spelled_columns, write_bench
 from ..core import Clock, ProdclfError, progress, write_json
 from ..evaluate.metrics import accuracy_and_f1, t_interval
 
@@ -20,7 +21,6 @@ def frameworks_task(
     n: int = 1000,  # products
     seed: int = 0,  # of split, weights, order of rows and dropout
     epochs: int = None,  # None: as the schedule says
-    fusion: str = 'gated',  # head of the network
 ) -> tuple:  # `ProductLearner`, test products, (n,) their categories
     "A catalog, split in three, and a learner that has not learned yet"
     from prodclf.data.dataset import ProductDataset
@@ -34,29 +34,35 @@ def frameworks_task(
     rows = TrainRows(dataset, TrainConfig(text='tiny', image='tiny', min_count=5, seed=seed))
     train, valid, test = (rows.dataset.subset(rows.rows(part)) for part in range(3))
     dls = product_dataloaders(train, valid, vocab=rows.classes, seed=seed)
-    learn = product_learner(dls, fusion=fusion, seed=seed)
+    learn = product_learner(dls, fusion='gated', seed=seed)
     learn.schedule |= dict(epochs=epochs) if epochs else {}
     return learn, test, rows.codes[rows.test]
 
 # %% ../../nbs/bench/09_frameworks.ipynb #7376a8cd
-def _seconds(f, calls: int) -> float:
-    "The median of some calls after the first"
+def _timings(products: int) -> list:
+    "How many products are predicted together, and how often: a batch, and one alone"
+    return [(min(64, products), 10), (1, 20)]
+
+
+def _timed(predict, products: int) -> list:
+    "Seconds of a product in a batch and alone: the median of some calls after the first"
     found = []
-    for _ in range(calls + 1):
-        start = time.perf_counter()
-        f()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found[1:])
+    for n, calls in _timings(products):
+        seconds = []
+        for _ in range(calls + 1):
+            start = time.perf_counter()
+            predict(n)
+            seconds.append(time.perf_counter() - start)
+        found.append(statistics.median(seconds[1:]) / n)
+    return found
 
 
-def _figures(
-    n_train: int, ends: list, launched: float, batch: float, one: float, size: int
-) -> dict:
-    "The figures of a contestant; `ends`: when each epoch ended, `batch`: seconds of 64 products"
+def _figures(n_train: int, ends: list, launched: float, batch: float, one: float) -> dict:
+    "The figures of a contestant; `ends`: when each epoch ended; seconds of a product as `_timed`"
     epoch = statistics.median(np.diff(ends))
     return dict(
         train_per_second=n_train / epoch,
-        predict_per_second=size / batch,
+        predict_per_second=1 / batch,
         ms_per_product=1000 * one,
         start_seconds=max(ends[0] - launched - epoch, 0.0),
     )
@@ -98,10 +104,9 @@ def _run_torch(launched: float, compiled: bool, **task) -> dict:
         x = rows.read(np.asarray(at))
         return model.eval()(type(x)(*(t.to(learn.device) for t in x))).cpu().numpy()
 
-    size = min(64, len(test))
-    timed = [_seconds(lambda n=n: predict(range(n)), calls) for n, calls in ((size, 10), (1, 20))]
+    timed = _timed(lambda n: predict(range(n)), len(test))
     logits = np.concatenate([predict([i]) for i in range(len(test))])
-    figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed, size)
+    figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed)
     mb = _artifact_mb({k: v.cpu().numpy() for k, v in model.state_dict().items()})
     return figures | dict(logits=logits.tolist(), y=y.tolist(), first=first, artifact_mb=mb)
 
@@ -116,27 +121,26 @@ def _run_tensorflow(python, xla: bool, **task) -> dict:
     settings, text, image = learn.dls.settings, learn.model.text, learn.model.image
     reader = ProductReader(settings['train'], settings['valid'], test, text=text, image=image)
     labels = np.concatenate([learn.dls.train.y, y])
-    at, size = np.arange(len(learn.dls.train.y), len(labels)).tolist(), min(64, len(y))
+    at = np.arange(len(learn.dls.train.y), len(labels)).tolist()
     with tempfile.TemporaryDirectory(prefix='prodclf-frameworks-') as folder:
         folder = Path(folder)
         twin.write_job_products(folder, reader, labels, list(learn.model.head.dims))
         plan = twin.fit_plan(learn, twin.schedule_phases(learn)[0], 0)
         np.savez(folder / 'plan.npz', **plan)
         timing = [
-            dict(do='time', rows=at[:n], training=False, calls=c) for n, c in ((size, 10), (1, 20))
+            dict(do='time', rows=at[:n], training=False, calls=c) for n, c in _timings(len(y))
         ]
         tasks = [dict(do='fit', plan='plan.npz'), *timing, dict(do='logits', rows=at)]
         twin.write_job(folder, learn.model, tasks, xla=xla, **twin.learner_options(learn))
         first, launched = weights_digest(learn.model), time.time()
         report = twin.run_jobs(folder, python=python)[0]
-        logits, mb = (
-            np.load(folder / 'out-3.npy'),
-            (folder / 'result.safetensors').stat().st_size / 1e6,
-        )
+        logits = np.load(folder / 'out-3.npy')
+        mb = (folder / 'result.safetensors').stat().st_size / 1e6
     epochs, *timed = report['tasks'][:3]
     ends = [e['end'] for e in epochs['epochs']]
-    timed = [statistics.median(t['seconds']) for t in timed]
-    figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed, size)
+    pairs = zip(timed, _timings(len(y)), strict=True)
+    timed = [statistics.median(t['seconds']) / n for t, (n, _) in pairs]
+    figures = _figures(len(learn.dls.train.order.rows), ends, launched, *timed)
     figures |= dict(first=first, artifact_mb=mb, megabytes=report['megabytes'])
     return figures | dict(logits=logits.tolist(), y=y.tolist())
 
@@ -158,15 +162,12 @@ def _run_sklearn(launched: float, **task) -> dict:
     labels, model = learn.dls.train.y, _linear_pipeline()
     start = time.perf_counter()
     model.fit(texts[0] + texts[1], labels)
-    seconds, size = time.perf_counter() - start, min(64, len(y))
-    timed = [
-        _seconds(lambda n=n: model.decision_function(texts[2][:n]), c)
-        for n, c in ((size, 10), (1, 20))
-    ]
+    seconds = time.perf_counter() - start
+    timed = _timed(lambda n: model.decision_function(texts[2][:n]), len(y))
     logits = np.full((len(y), len(learn.vocab)), -1e9)
     logits[:, model[-1].classes_] = model.decision_function(texts[2])
     ends = [launched + seconds, launched + 2 * seconds]  # it has no epochs: one fit is all
-    figures = _figures(len(labels), ends, launched, *timed, size) | dict(start_seconds=None)
+    figures = _figures(len(labels), ends, launched, *timed) | dict(start_seconds=None)
     mb = len(pickle.dumps(model)) / 1e6
     return figures | dict(logits=logits.tolist(), y=y.tolist(), artifact_mb=mb)
 
@@ -293,65 +294,54 @@ def _check_same_start(runs: list):
             )
 
 # %% ../../nbs/bench/09_frameworks.ipynb #eaffc190
-_speeds = ('train_per_second', 'predict_per_second', 'ms_per_product', 'start_seconds')
+_spans = {  # title -> a figure and the ends of its interval
+    'accuracy': ('accuracy', 'accuracy_low', 'accuracy_high'),
+    'macro-F1': ('macro_f1', 'macro_f1_low', 'macro_f1_high'),
+    'accuracy beside PyTorch': ('beside_torch', 'beside_low', 'beside_high'),
+}
+_medians = 'train_per_second predict_per_second ms_per_product start_seconds megabytes artifact_mb'
 
 
 def _frameworks_table(runs: list, names: list) -> pd.DataFrame:
     "A row for each contestant: means and intervals over seeds, medians of the rest"
-    rows, ours = (
-        [],
-        {r['seed']: r for r in runs if r['name'] == 'PyTorch, eager' and 'failed' not in r},
+    medians, rows = _medians.split(), []
+    runs = pd.DataFrame(runs).reindex(
+        columns=['name', 'seed', 'failed', 'accuracy', 'macro_f1', *medians]
     )
+    torch = runs[runs.name == 'PyTorch, eager'].set_index('seed').accuracy
     for name in names:
-        mine = [r for r in runs if r['name'] == name and 'failed' not in r]
-        failed = next((r['failed'] for r in runs if r['name'] == name and 'failed' in r), '')
-        row = dict(name=name, seeds=len(mine), failed=failed)
-        for key in ('accuracy', 'macro_f1') if mine else ():
-            ends = dict(zip(('', '_low', '_high'), t_interval([r[key] for r in mine]), strict=True))
-            row |= {key + end: value for end, value in ends.items()}
-        pairs = [(r['accuracy'], ours[r['seed']]['accuracy']) for r in mine if r['seed'] in ours]
-        if pairs and name != 'PyTorch, eager':
-            found = t_interval([a - b for a, b in pairs])
-            row |= dict(zip(('beside_torch', 'beside_low', 'beside_high'), found, strict=True))
-        for key in (*_speeds, 'megabytes', 'artifact_mb'):
-            values = [r[key] for r in mine if r.get(key) is not None]
-            row[key] = statistics.median(values) if values else None
+        mine = runs[runs.name == name].set_index('seed')
+        good = mine[mine.failed.isna()]
+        beside = (good.accuracy - torch).dropna() if name != 'PyTorch, eager' else ()
+        row = dict(name=name, seeds=len(good), failed=''.join(mine.failed.dropna()[:1]))
+        for span, values in zip(
+            _spans.values(), (good.accuracy, good.macro_f1, beside), strict=True
+        ):
+            row |= dict(zip(span, t_interval(values), strict=True)) if len(values) else {}
+        row |= good[medians].astype(float).median().to_dict()
         rows.append(row | dict(lines=_lines_of(name)))
     return pd.DataFrame(rows)
 
 
-def _span(row, key, ends) -> str:
+def _span(value, low, high) -> str:
     "A figure with its interval, as a person reads it"
-    if pd.isna(row.get(key)):
-        return ''
-    low, high = (row[e] for e in ends)
-    return f'{row[key]:.3f}' + ('' if pd.isna(low) else f' ({low:.3f} to {high:.3f})')
+    between = '' if pd.isna(low) else f' ({low:.3f} to {high:.3f})'
+    return '' if pd.isna(value) else f'{value:.3f}{between}'
 
 # %% ../../nbs/bench/09_frameworks.ipynb #c01329d4
 def frameworks_shown(
     table: pd.DataFrame,  # from `bench_frameworks`
 ) -> pd.DataFrame:
     "The table as a person reads it; speeds also as ratios to eager PyTorch"
-    base = table[table.name == 'PyTorch, eager']
-    forms = dict(train_per_second='trained/s', predict_per_second='predicted/s')
-    rows = []
-    for _, r in table.iterrows():
-        row = {'': r['name'], 'seeds': r.seeds}
-        row['accuracy'] = _span(r, 'accuracy', ('accuracy_low', 'accuracy_high'))
-        row['macro-F1'] = _span(r, 'macro_f1', ('macro_f1_low', 'macro_f1_high'))
-        row['accuracy beside PyTorch'] = _span(r, 'beside_torch', ('beside_low', 'beside_high'))
-        for key, title in forms.items():
-            ratio = '' if base.empty or pd.isna(r[key]) else f' ({r[key] / base[key].iloc[0]:.2f}x)'
-            row[title] = '' if pd.isna(r[key]) else f'{r[key]:,.0f}{ratio}'
-        more = dict(
-            ms_per_product='ms each',
-            start_seconds='start, s',
-            megabytes='MB',
-            artifact_mb='artifact, MB',
-        )
-        for key, title in more.items():
-            row[title] = (
-                '' if pd.isna(r[key]) else f'{r[key]:.3g}' if r[key] < 100 else f'{r[key]:,.0f}'
-            )
-        rows.append(row | {'lines': r.lines, 'note': r.failed})
-    return pd.DataFrame(rows)
+    out = pd.DataFrame({'': table.name, 'seeds': table.seeds})
+    for title, span in _spans.items():
+        out[title] = [_span(*row) for row in table.reindex(columns=[*span]).to_numpy()]
+    base = table.set_index('name').reindex(['PyTorch, eager']).iloc[0]
+    speeds = {'trained/s': 'train_per_second', 'predicted/s': 'predict_per_second'}
+    for title, key in speeds.items():
+        ratio = (table[key] / base[key]).map(' ({:.2f}x)'.format, 'ignore').fillna('')
+        out[title] = spelled_columns(table, {title: (key, '{:,.0f}'.format)})[title] + ratio
+    more = {'ms each': 'ms_per_product', 'start, s': 'start_seconds'}
+    more |= {'MB': 'megabytes', 'artifact, MB': 'artifact_mb'}
+    more = spelled_columns(table, {title: (key, short_number) for title, key in more.items()})
+    return out.assign(**more, lines=table.lines, note=table.failed)

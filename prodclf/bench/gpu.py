@@ -14,9 +14,9 @@ import pandas as pd, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
-from .frame import check_size, write_bench
+from .frame import check_size, short_number, write_bench
 from .load import write_products
-from .throughput import matmul_ceiling, training_parts
+from .throughput import matmul_ceiling, seconds_of, settle, training_parts
 from ..core import ProdclfError, first_line
 from ..data.dataset import ProductDataset
 from ..encoders.image import freeze_batchnorm
@@ -42,12 +42,6 @@ sizes = dict(
         matrix=8192,
     ),
 )
-
-
-def _settled(device):
-    "Wait for the device, so that a clock tells the truth"
-    if device.type == 'cuda':
-        torch.cuda.synchronize(device)
 
 
 def _fresh(device):
@@ -85,18 +79,6 @@ class _Step:
         self.scaler.update()
         return loss.detach()
 
-
-def _timed(call, steps: int, device) -> float:
-    "Seconds of a call, after three that warm up"
-    for _ in range(3):
-        call()
-    _settled(device)
-    start = time.perf_counter()
-    for _ in range(steps):
-        call()
-    _settled(device)
-    return (time.perf_counter() - start) / steps
-
 # %% ../../nbs/bench/10_gpu.ipynb #e9a3a514
 def _prepared(device, how: dict, precision: str, classes: int = 100) -> _Step:
     "The networks as they are fine-tuned: running statistics stand still"
@@ -126,7 +108,7 @@ def _networks(device, how: dict):
             with FlopCounterMode(display=False) as count:
                 step()
             _way(step, way)
-            seconds = _timed(step, how['steps'], device)
+            seconds = seconds_of(step, how['steps'], device)
             rate = count.get_total_flops() / seconds / 1e12
             row = dict(what='training', how=f'{precision}, {way}', products_per_second=bs / seconds)
             yield row | dict(teraflops=rate, share=rate / ceiling, memory_gb=_peak(device))
@@ -142,7 +124,7 @@ def _inference(step: _Step, precision: str, ceiling: float, how: dict, device) -
     with step.cast():
         with FlopCounterMode(display=False) as count:
             model(step.x)
-        seconds = _timed(partial(model, step.x), how['steps'], device)
+        seconds = seconds_of(partial(model, step.x), how['steps'], device)
     rate = count.get_total_flops() / seconds / 1e12
     row = dict(what='inference', how=precision, products_per_second=bs / seconds)
     return row | dict(teraflops=rate, share=rate / ceiling, memory_gb=_peak(device))
@@ -154,12 +136,12 @@ def _fed(step: _Step, loader) -> tuple:  # products a second, share of the time 
     while True:
         before = time.perf_counter()
         batch = next(batches, None)
-        _settled(step.device)
+        settle(step.device)
         waited += time.perf_counter() - before
         if batch is None:
             break
         step(*batch)
-        _settled(step.device)
+        settle(step.device)
         if start is None:
             waited, start = 0.0, time.perf_counter()
         else:
@@ -229,11 +211,11 @@ def _processes(device, how: dict):
     dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
     try:
         step.model = DistributedDataParallel(plain)
-        gap, seconds = _gap(alone, _gradient(step)), _timed(step, how['steps'], device)
+        gap, seconds = _gap(alone, _gradient(step)), seconds_of(step, how['steps'], device)
     finally:
         dist.destroy_process_group()
     step.model = plain
-    share = _timed(step, how['steps'], device) / seconds
+    share = seconds_of(step, how['steps'], device) / seconds
     row = dict(what='one process of DDP', how=f'bf16, {backend}', difference=gap)
     yield row | dict(products_per_second=how['parts']['bs'] / seconds, share=share)
 
@@ -272,6 +254,4 @@ def gpu_report(
 # %% ../../nbs/bench/10_gpu.ipynb #c5113373
 def _shown(value) -> str:
     "A figure as a person reads it"
-    if isinstance(value, str):
-        return value
-    return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
+    return value if isinstance(value, str) else short_number(value)

@@ -18,10 +18,9 @@ def write_vectors(
     folder,  # where `text.npy` and `y.npy` go
     rows: int,  # N
     width: int = 512,  # numbers in a row
-    seed: int = 0,  # of the draw
 ):
     "Draw vectors and categories and store them"
-    draw, folder = rng(seed, 'vectors'), Path(folder)
+    draw, folder = rng(0, 'vectors'), Path(folder)
     x = np.lib.format.open_memmap(folder / 'text.npy', 'w+', np.float16, (rows, width))
     for i in range(0, rows, 8192):
         x[i : i + 8192] = draw.standard_normal((min(8192, rows - i), width), np.float32)

@@ -16,7 +16,6 @@ from ..core import ProdclfError, rng
 def small_bert(
     layers: int = 6,  # layers
     width: int = 384,  # numbers in a token's vector
-    seed: int = 0,  # of the weights
 ):  # `TextEncoder`
     "A text encoder in the layout of MiniLM, with random weights"
     import torch
@@ -28,7 +27,7 @@ def small_bert(
     sizes = dict(num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads)
     config = BertConfig(vocab_size=30522, intermediate_size=inner, **sizes)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         body = AutoModel.from_config(config)
     return TextEncoder(body, train_tokenizer(None), 'minilm', pooling='rich').eval()
 
@@ -54,8 +53,7 @@ def bench_encoder(
 def write_networks(
     folder,  # where `x.npy` and the exported encoders go
     name: str,  # see `bench_encoder`
-    rows: int,  # inputs
-    tokens: int = 64,  # of a text
+    rows: int,  # inputs; texts have 64 tokens
     photos: int = 200,  # of noise, for the ranges of an image network
 ):
     "Draw inputs, and export the network in floats and in eight bits"
@@ -67,7 +65,7 @@ def write_networks(
     if encoder.view == 'text':
         quantize_encoder(folder / 'fp32', folder / 'int8')
         quantize_encoder(folder / 'fp32', folder / 'per block', scales='per block')
-        x = draw.integers(5, encoder.body.config.vocab_size, (rows, tokens))
+        x = draw.integers(5, encoder.body.config.vocab_size, (rows, 64))
     else:
         shape = encoder.size, encoder.size, 3
         noise = [draw.integers(0, 256, shape, np.uint8) for _ in range(photos)]

@@ -19,11 +19,9 @@ def write_pool(
     rows: int,  # N
     classes: int = 0,  # C; 0: no probabilities
     width: int = 0,  # D; 0: no embeddings
-    seed: int = 0,  # of the draw
-    block: int = 20_000,  # rows at once
 ):
     "Draw a pool and store it"
-    draw, folder = rng(seed, 'pool'), Path(folder)
+    draw, folder, block = rng(0, 'pool'), Path(folder), 20_000
     if classes:
         file, shape = folder / 'probabilities.npy', (rows, classes)
         p = np.lib.format.open_memmap(file, 'w+', np.float16, shape)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from .frame import check_size, family_megabytes, source_of, write_bench
+from .frame import check_size, family_megabytes, source_of, spelled_columns
+from .frame import write_bench
 from ..core import ProdclfError, progress
 
 # %% ../../nbs/bench/07_serve.ipynb #d4143ea4
 def http_requests(
     products: list,  # of (title, bytes of an image or None)
     form: str = 'json',  # or 'multipart'
-    path: str = '/predict',  # of the service
 ) -> list:  # bytes
     "A whole HTTP request for each product"
     found = []
@@ -39,7 +39,7 @@ def http_requests(
                 for k, v in fields.items()
             ]
             kind, body = 'multipart/form-data; boundary=cut', b''.join(parts) + b'--cut--\r\n'
-        head = f'POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\n'
+        head = f'POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: {kind}\r\n'
         found.append(f'{head}Content-Length: {len(body)}\r\n\r\n'.encode() + body)
     return found
 
@@ -225,9 +225,9 @@ class ServerProcess:
             self.file.unlink()
 
 # %% ../../nbs/bench/07_serve.ipynb #41bf3992
-def _ready(server: ServerProcess, request: bytes, patience: float = 90.0):
-    "Wait for the first answer; raises `ProdclfError` where none comes"
-    end = time.monotonic() + patience
+def _ready(server: ServerProcess, request: bytes):
+    "Wait for the first answer; raises `ProdclfError` where none comes within 90 seconds"
+    end = time.monotonic() + 90
     while time.monotonic() < end and server.process.poll() is None:
         try:
             with socket.create_connection(server.place, 30) as s:
@@ -268,14 +268,13 @@ def measure_server(
 def bare_engine(
     folder,  # of a model or an export
     products: list,  # of (title, bytes of an image or None)
-    n: int = 100,  # calls
 ) -> float:  # milliseconds
     "The median time of decoding and predicting one product without a service"
     from prodclf.serve.engine import load_engine
     from prodclf.serve.products import ServeConfig, read_product
 
     engine, config, seconds = load_engine(folder), ServeConfig(), []
-    for i in range(n + 5):
+    for i in range(105):
         title, image = products[i % len(products)]
         begun = time.perf_counter()
         item = dict(title=title) | (dict(image=image) if image else {})
@@ -287,7 +286,6 @@ def bare_engine(
 def serve_variants(
     folder: Path,  # where the model and its exports go
     model: Path = None,  # a trained model; None: a small one is trained
-    eight_bits: bool = True,  # an export with eight bits, too
 ) -> tuple:  # name -> folder; products
     "The model in torch and its exports, and products to ask about"
     from prodclf.data.dataset import ProductDataset
@@ -302,11 +300,10 @@ def serve_variants(
         small = dict(text='tiny', image='tiny', mode='finetune', epochs=3, skip_single=True)
         predictor = train_classifier(shop, TrainConfig(**small, min_count=2)).predictor
         model = predictor.save(folder / 'model')
-    predictor, found = load_model(model), {'torch': Path(model), 'onnx': folder / 'onnx'}
-    export_model(predictor, found['onnx'])
-    if eight_bits:
-        found['onnx int8'] = folder / 'int8'
-        export_model(predictor, found['onnx int8'], True, ProductDataset(shop))
+    predictor, small = load_model(model), {'onnx': folder / 'onnx', 'onnx int8': folder / 'int8'}
+    export_model(predictor, small['onnx'])
+    export_model(predictor, small['onnx int8'], True, ProductDataset(shop))
+    found = {'torch': Path(model), **small}
     some = shop[shop.text.notna() & shop.image.notna()].head(200)
     return found, [
         (t[:900], Path(i).read_bytes()) for t, i in zip(some.text, some.image, strict=True)
@@ -349,19 +346,8 @@ def shown_serve(
     table: pd.DataFrame,  # of `run_serve_bench`
 ) -> pd.DataFrame:
     "The table as a person reads it"
-    forms = dict(
-        per_second='{:,.0f}',
-        p50_ms='{:.1f}',
-        p95_ms='{:.1f}',
-        p99_ms='{:.1f}',
-        rejected='{:.1%}',
-        failed='{:.1%}',
-        megabytes='{:,.0f}',
-        overhead_ms='{:.1f}',
-    )
-    cells = {
-        name: table[name].astype(float).map(form.format, 'ignore').fillna('')
-        for name, form in forms.items()
-        if name in table
-    }
+    forms = dict.fromkeys(('per_second', 'megabytes'), '{:,.0f}'.format)
+    forms |= dict.fromkeys(('p50_ms', 'p95_ms', 'p99_ms', 'overhead_ms'), '{:.1f}'.format)
+    forms |= dict.fromkeys(('rejected', 'failed'), '{:.1%}'.format)
+    cells = spelled_columns(table, {name: (name, form) for name, form in forms.items()})
     return table[['server', 'form', 'clients']].assign(**cells)

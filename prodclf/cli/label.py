@@ -69,7 +69,7 @@ def embedded(
 # %% ../../nbs/cli/04_label.ipynb #023572c1
 _strategies = (
     'how to choose (`active`: several, with commas between): auto, margin, entropy, '
-    'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, explore, '
+    'least_confidence, bald, committee, coreset, badge, typiclust, probcover, coverage, '
     'uherding, dropquery, tail_first, missing_first, '
     'or module:name'
 )

@@ -156,15 +156,6 @@ def _agree(value, what: str):
             f'{found[other]}. Remedy: the same data, options and seed in every process'
         )
 
-
-def _of_first(value):
-    "The first process's value, in all processes"
-    if not dist.is_initialized():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
 # %% ../../nbs/models/05_distributed.ipynb #d634de38
 def _gather_rows(
     x: torch.Tensor,  # (n, …) the rows of this process; n may differ and be 0
@@ -216,7 +207,7 @@ class Distributed(Callback):
         }
         self.wrapped, self.plain = DistributedDataParallel(self.model, **options), self.model
         self.small = next(iter(self.learn._grab_cbs(Accumulate)), None)
-        seed = _of_first(torch.initial_seed())
+        seed = _everyone(torch.initial_seed())[0]
         if self.world.rank:
             seed_everything(int(digest(seed, 'rank', self.world.rank, size=4), 16))
 
@@ -308,7 +299,7 @@ def after_train(self: Distributed):
 @patch
 def after_epoch(self: Distributed):
     if self.wrapped:
-        self.recorder.log = L(_of_first(list(self.recorder.log)))
+        self.recorder.log = L(_everyone(list(self.recorder.log))[0])
 
 # %% ../../nbs/models/05_distributed.ipynb #7ded6850
 class DistributedLearner(Learner):

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['head_views', 'Inputs', 'HeadMember', 'SparseMember', 'JointMember', 'load_member', 'TrainingData', 'RecipePlan',
-           'plan_recipe', 'crossfit', 'RecipeConfig', 'member_views', 'fit_scalers', 'crossfit_heads', 'JoinedRows',
-           'crossfit_svm', 'crossfit_joint', 'Recipe', 'fit_recipe']
+           'plan_recipe', 'crossfit', 'RecipeConfig', 'member_views', 'crossfit_heads', 'JoinedRows', 'crossfit_svm',
+           'crossfit_joint', 'Recipe', 'fit_recipe']
 
 # %% ../../nbs/models/14_ensemble.ipynb #529c2c1d
 from concurrent.futures import Future
@@ -21,12 +21,13 @@ from scipy.special import log_softmax
 from ..core import Clock, ProdclfError, progress, rng, usable_cores
 from ..data.dataset import row_blocks, uniform, view_columns
 from ..data.splits import group_kfold
-from ..evaluate.metrics import accuracy_and_f1, fit_temperature
-from .blending import Choice, choose
+from ..evaluate.metrics import accuracy_and_f1
+from .blending import Choice, choose, member_temperature
 from .loader import EmbeddingLoader
 from .fusion import fusion_head
-from .linear import ViewScaler, fit_logistic, fit_logistic_streamed, linear_head
-from .solvers import LinearModel, choose_solver, fit_linear
+from .linear import FeatureRows, fit_logistic, fit_logistic_streamed, linear_head
+from .linear import scaled_views
+from .solvers import LinearModel, SparseRows, choose_solver, fit_linear
 
 # %% ../../nbs/models/14_ensemble.ipynb #34aae95a
 class Inputs(NamedTuple):
@@ -293,20 +294,16 @@ def crossfit(
 ):  # the member, (m, C) log-probabilities of the judged rows by members that had not seen them
     "Fit a member on every fold and, where the plan says so, on everything"
     out = np.full((len(plan.judged), data.n_classes), np.nan, np.float32)
-
-    def one(rows, held, number):
-        member = fit(rows)
-        held = plan.judged[np.isin(plan.judged, held)] if held is not None else np.zeros(0, int)
-        where = np.searchsorted(plan.judged, held)
-        for some in row_blocks(len(held), 8192):
-            out[where[some]] = member.log_proba(data.inputs(held[some]))
-        if tell and len(held):
-            tell('fold', fold=number, **_fold_figures(out[where], data.y[held]))
-        return member
-
-    jobs = [*plan.folds, *([(plan.rows, None)] if plan.refit else [])]
-    for number, fold in enumerate(progress(jobs, len(jobs), text, 'fit')):
-        member = one(*fold, number)  # one table of weights at a time
+    jobs, member = [*plan.folds] + [(plan.rows, ())] * plan.refit, None
+    for number, (rows, held) in enumerate(progress(jobs, len(jobs), text, 'fit')):
+        del member  # one table of weights at a time
+        member, where = fit(rows), np.flatnonzero(np.isin(plan.judged, held))
+        for some in row_blocks(len(where), 8192):
+            rows = plan.judged[where[some]]
+            out[where[some]] = member.log_proba(data.inputs(rows))
+        if tell and len(where):
+            figures = _fold_figures(out[where], data.y[plan.judged[where]])
+            tell('fold', fold=number, **figures)
     return member, out
 
 
@@ -347,53 +344,26 @@ def member_views(
     return found
 
 # %% ../../nbs/models/14_ensemble.ipynb #8c049623
-def fit_scalers(
-    data: TrainingData,  # of the catalog
-    rows: np.ndarray,  # (n,) training rows
-    n_components: dict,  # view -> components; others 256
-    weight: float = 1.0,  # length of a view's rows under the common penalty
-    seed: int = 0,  # of samples and components
-) -> dict:  # view -> `ViewScaler`
-    "Scalers of all views that some training row has"
-    found = {}
-    for view, x in data.vectors.items():
-        there, widths = rows[data.present[view][rows]], data.embeddings.widths.get(view)
-        if len(there):
-            found[view] = ViewScaler(x, there, widths, weight, n_components.get(view, 256), seed)
-    return found
-
-
 class _Scaled:
     "Scaled rows of some views: from memory for the exact solver, batch by batch for the other"
 
-    def __init__(self, data, scalers, rows=None):
-        self.data, self.scalers, self.rows = data, scalers, rows
-        self.n_features = sum(s.n_features for s in scalers.values())
-        self.kept = None if rows is None else self._make(rows)
-
-    def _make(self, rows):
-        z = np.zeros((len(rows), self.n_features), np.float32)
-        for some in row_blocks(len(rows), 8192):
-            at = 0
-            for view, s in self.scalers.items():
-                x, has = self.data.vectors[view][rows[some]], self.data.present[view][rows[some]]
-                z[some, at : at + s.n_features] = s(x, has)
-                at += s.n_features
-        return z
+    def __init__(self, data, views, plan):
+        self.scalers = {view: s for view, (_, _, s) in views.items()}
+        self.rows, self.made = plan.rows, FeatureRows(views, np.arange(len(data.y)), 8192)
+        self.n_features = self.made.shape[1]
+        self.kept = self.made[plan.rows] if plan.solver == 'exact' else None
 
     def __getitem__(self, rows):
-        return (
-            self._make(rows) if self.kept is None else self.kept[np.searchsorted(self.rows, rows)]
-        )
+        return self.made[rows] if self.kept is None else self.kept[np.searchsorted(self.rows, rows)]
 
 # %% ../../nbs/models/14_ensemble.ipynb #4e065c03
-def _fit_head(scaled: _Scaled, views, solver, l2, seed):
+def _fit_head(data: TrainingData, views: dict, plan: RecipePlan, l2, seed):
     "A function that fits a logistic head on rows"
-    data = scaled.data
+    scaled = _Scaled(data, views, plan)
 
     def fit(rows):
         y, C = data.y[rows], data.n_classes
-        if solver == 'exact':
+        if plan.solver == 'exact':
             w, b = fit_logistic(scaled[rows], y, C, l2, iterations=40, history=30)
         else:
             vectors, present = ({v: d[v] for v in views} for d in (data.vectors, data.present))
@@ -423,18 +393,16 @@ def crossfit_heads(
     "Logistic heads over the views that the catalog has, alone and together"
     clock, found, c = clock or Clock(), {}, config or RecipeConfig()
     sizes = dict(text=c.text_components, image=c.image_components, tabular=None)
-    scalers = fit_scalers(data, plan.rows, sizes, c.weight, seed)
-    for name, views in member_views(scalers).items():
+    views = scaled_views(data.embeddings, plan.rows, sizes, c.weight, seed)
+    for name, read in member_views(views).items():
         with clock(name):
-            mine = {v: scalers[v] for v in views}
-            scaled = _Scaled(data, mine, plan.rows if plan.solver == 'exact' else None)
-            fit = _fit_head(scaled, views, plan.solver, c.l2, seed)
+            fit = _fit_head(data, {v: views[v] for v in read}, plan, c.l2, seed)
             told = tell and partial(tell, member=name)
             found[name] = crossfit(fit, data, plan, f'logistic head: {name}', told)
     return found
 
 # %% ../../nbs/models/14_ensemble.ipynb #38e750df
-class JoinedRows:
+class JoinedRows(SparseRows):
     "TF-IDF rows with scaled vectors beside them, by row number"
 
     def __init__(
@@ -445,38 +413,23 @@ class JoinedRows:
         self.words, self.scaled = words, scaled
         self.shape = (len(words), words.shape[1] + scaled.n_features)
 
-    def __len__(self):
-        return self.shape[0]
-
-    def _join(self, rows, tfidf):
-        return sparse.hstack([tfidf, sparse.csr_matrix(self.scaled[rows])], format='csr')
-
     def take(
         self,
-        rows: np.ndarray,  # (n,) row numbers, rising
+        rows: np.ndarray,  # (n,) row numbers
     ) -> sparse.csr_matrix:  # (n, V + K)
         "Rows in memory"
-        return self._join(rows, self.words.take(rows))
+        vectors = sparse.csr_matrix(self.scaled[rows])
+        return sparse.hstack([self.words.take(rows), vectors], format='csr')
 
-    def batches(
-        self,
-        rows,  # row numbers or a mask
-        size: int = 8192,  # rows in a batch
-        epoch: int = None,  # shuffle; None: in order
-        seed: int = 0,  # of the order
-    ):  # yields row numbers, (B, V + K) rows
-        "Rows from disk, a batch at a time"
-        for numbers, tfidf in self.words.batches(rows, size, epoch=epoch, seed=seed):
-            yield numbers, self._join(numbers, tfidf)
+    def batches(self, rows=None, size=8192, epoch=None, seed=0):
+        "As of other rows, but fewer at a time, since vectors are wide"
+        return super().batches(rows, size, epoch, seed)
 
 # %% ../../nbs/models/14_ensemble.ipynb #8473aa84
 def _calibrate(member, log_proba, y):
     "Give an SVM the temperature of its held-out rows, and them the probabilities that follow"
-    has = np.isfinite(log_proba[:, 0])
-    if has.any():
-        member.model.temperature = float(fit_temperature(log_proba[has], y[has]))
-        log_proba = log_softmax(log_proba / member.model.temperature, 1)
-    return member, log_proba
+    member.model.temperature = float(member_temperature(log_proba, y))
+    return member, log_softmax(log_proba / member.model.temperature, 1)
 
 
 def crossfit_svm(
@@ -507,15 +460,16 @@ def crossfit_joint(
     "A linear support vector machine on TF-IDF rows and leading components of the vectors"
     c = config or RecipeConfig()
     sizes = dict(text=c.joint_text, image=c.joint_image, tabular=None)
-    scalers = fit_scalers(data, plan.rows, sizes, c.joint_weight, seed)
-    scaled = _Scaled(data, scalers, plan.rows if plan.solver == 'exact' else None)
-    x, width, views = JoinedRows(data.words, scaled), data.words.shape[1], {v: v for v in scalers}
+    views = scaled_views(data.embeddings, plan.rows, sizes, c.joint_weight, seed)
+    scaled, width = _Scaled(data, views, plan), data.words.shape[1]
+    x = JoinedRows(data.words, scaled)
     how = dict(C=c.joint_c, class_weight='balanced', solver=plan.solver, seed=seed)
 
     def fit(rows):
         model = fit_linear(x, data.y, rows, data.n_classes, **how)
         words, dense = model.weights[:width], model.weights[width:]
-        head = HeadMember(linear_head(scalers, dense, model.bias), views)
+        dense = linear_head(scaled.scalers, dense, model.bias)
+        head = HeadMember(dense, {v: v for v in views})
         return JointMember(LinearModel(words, np.zeros(data.n_classes), model.prior), head)
 
     found = crossfit(fit, data, plan, 'joint SVM', tell and partial(tell, member='joint_svm'))

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['losses', 'precisions', 'ProductLoss', 'balanced_weights', 'adjusted_offsets', 'product_loss', 'Accumulate',
-           'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision', 'AverageWeights',
-           'Recompute', 'Compiled']
+           'epoch_figures', 'KeepBest', 'Seeded', 'one_thread', 'OneThread', 'History', 'Bar', 'HalfPrecision',
+           'AverageWeights', 'Recompute', 'Compiled']
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #731e132b
 import random, warnings
@@ -86,11 +86,10 @@ def balanced_weights(
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #74cf4241
 def adjusted_offsets(
     counts,  # (C,) training products of each category
-    tau: float = 1.0,  # 0: plain; 1: all categories count alike
 ) -> np.ndarray:  # (C,)
-    "Offsets of the logits in training: tau times the log share (Menon et al. 2021)"
+    "Offsets of the logits in training: the log shares (Menon et al. 2021)"
     n = np.maximum(np.asarray(counts, float), 0.5)
-    return tau * np.log(n / n.sum())
+    return np.log(n / n.sum())
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #5677634d
 losses = ('ce', 'balanced', 'logit_adjusted')
@@ -100,7 +99,6 @@ def product_loss(
     name: str = 'ce',  # 'ce', 'balanced' or 'logit_adjusted'
     counts=None,  # (C,) training products of each category; needed by the last two
     label_smoothing: float = 0.0,  # share of the truth that is spread over all categories
-    **options,  # `beta` of 'balanced', `tau` of 'logit_adjusted'
 ) -> ProductLoss:
     "The loss of this name; raises `ProdclfError` with the choices for a name that does not exist"
     if name not in losses:
@@ -110,8 +108,8 @@ def product_loss(
             f'the loss {name!r} needs the number of products of each category. Remedy: counts='
         )
     return ProductLoss(
-        balanced_weights(counts, **options) if name == 'balanced' else None,
-        adjusted_offsets(counts, **options) if name == 'logit_adjusted' else None,
+        balanced_weights(counts) if name == 'balanced' else None,
+        adjusted_offsets(counts) if name == 'logit_adjusted' else None,
         label_smoothing,
     )
 
@@ -146,6 +144,14 @@ class Accumulate(Callback):
         self.rows = 0
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #13f07887
+def epoch_figures(
+    recorder,  # of a learner
+) -> dict:  # 'train_loss', 'valid_loss' and metrics, as numbers
+    "What was recorded of the last epoch"
+    names, values = list(recorder.metric_names)[1:], recorder.values[-1]
+    return {k: float(v) for k, v in zip(names, values, strict=False)}
+
+
 class KeepBest(Callback):
     """Restore the weights of the epoch that was best on the rows of the validation loader; stop
     early with `patience`"""
@@ -165,16 +171,14 @@ class KeepBest(Callback):
         self.best, self.best_epoch, self.kept = -np.inf, None, None
 
     def after_epoch(self):
-        figures = dict(
-            zip(list(self.recorder.metric_names)[1:], self.recorder.values[-1], strict=False)
-        )
+        figures = epoch_figures(self.recorder)
         if self.monitor not in figures:
             raise ProdclfError(
                 f'nothing called {self.monitor!r} is recorded. Remedy: monitor one of '
                 f'{", ".join(figures)}'
             )
         sign = -1 if self.monitor.endswith('loss') else 1
-        value = sign * float(figures[self.monitor])
+        value = sign * figures[self.monitor]
         if value >= self.best:
             self.best, self.best_epoch = value, self.epoch
             self.kept = {k: v.detach().cpu().clone() for k, v in _changing(self.model)}
@@ -182,19 +186,22 @@ class KeepBest(Callback):
             raise CancelFitException()
 
     def after_fit(self):
-        if self.kept is None:
-            return
-        with torch.no_grad():
-            for k, v in _changing(self.model):
-                v.copy_(self.kept[k])
+        if self.kept is not None:
+            _put(self.model, self.kept)
         self.kept = None
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #f6c97533
 def _changing(model):
     "Names and tensors that training may change: parameters that are not frozen, and buffers"
-    return [(k, p) for k, p in model.named_parameters() if p.requires_grad] + list(
-        model.named_buffers()
-    )
+    learning = [(k, p) for k, p in model.named_parameters() if p.requires_grad]
+    return [*learning, *model.named_buffers()]
+
+
+def _put(model, values):
+    "Copy values into what training may change"
+    with torch.no_grad():
+        for k, v in _changing(model):
+            v.copy_(values[k])
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #a470a9b8
 class Seeded(Callback):
@@ -268,14 +275,8 @@ class History(Callback):
         self.fits += 1
 
     def after_epoch(self):
-        names, values = list(self.recorder.metric_names)[1:], self.recorder.values[-1]
-        self.rows.append(
-            dict(
-                fit=self.fits - 1,
-                epoch=len(self.rows),
-                **{k: float(v) for k, v in zip(names, values, strict=False)},
-            )
-        )
+        about = dict(fit=self.fits - 1, epoch=len(self.rows))
+        self.rows.append(about | epoch_figures(self.recorder))
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #d5384e60
 class Bar(Callback):
@@ -326,20 +327,14 @@ class HalfPrecision(MixedPrecision):
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #3078abba
 class AverageWeights(Callback):
-    "Validate and end with an exponential average of the weights; training itself is unchanged"
+    """Validate and end with an exponential average of the weights, over about a tenth of the
+    batches; training itself is unchanged"""
 
     order, resumes = 70, ('average', 'steps')
 
-    def __init__(
-        self,
-        horizon: float = 0.1,  # how far the average looks back, as a share of the fit's batches
-    ):
-        super().__init__()
-        self.horizon = horizon
-
     def before_fit(self):
         self.average, self.parked, self.steps = None, None, 0
-        self.decay = 1 - 1 / max(2.0, self.horizon * self.n_epoch * len(self.dls.train))
+        self.decay = 1 - 1 / max(2.0, 0.1 * self.n_epoch * len(self.dls.train))
 
     def after_step(self):
         live = {k: v.detach() for k, v in _changing(self.model)}
@@ -357,31 +352,23 @@ class AverageWeights(Callback):
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #67996e4c
 @patch
-def put(self: AverageWeights, values):
-    "Copy values into the network"
-    with torch.no_grad():
-        for k, v in _changing(self.model):
-            v.copy_(values[k])
-
-
-@patch
 def before_validate(self: AverageWeights):
     if self.average is not None:
         self.parked = {k: v.detach().clone() for k, v in _changing(self.model)}
-        self.put(self.average)
+        _put(self.model, self.average)
 
 
 @patch
 def after_epoch(self: AverageWeights):
     if self.parked is not None:  # `KeepBest`, which comes before, has seen the average
-        self.put(self.parked)
+        _put(self.model, self.parked)
         self.parked = None
 
 
 @patch
 def after_fit(self: AverageWeights):
     if self.average is not None and not self.learn._grab_cbs(KeepBest):
-        self.put(self.average)
+        _put(self.model, self.average)
     self.average = self.parked = None
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #35beacf1

@@ -244,10 +244,9 @@ def _solve_streamed(x, y, rows, bias, loss, C, class_weight, seed, epochs):
 def choose_solver(
     n_rows: int,  # products to learn from
     n_classes: int,  # categories
-    budget: int = 5_000_000,  # rows × categories up to which the exact solver is used
-) -> str:  # 'exact' or 'streamed'
+) -> str:  # 'exact', up to five million rows × categories, or 'streamed'
     "Whether a linear model of this size is solved to the optimum or learned from batches"
-    return 'exact' if n_rows * n_classes <= budget else 'streamed'
+    return 'exact' if n_rows * n_classes <= 5_000_000 else 'streamed'
 
 
 def class_shares(
@@ -300,12 +299,12 @@ def fit_naive_bayes(
     y,  # (N,) category numbers
     rows,  # (N,) mask or row numbers to learn from
     n_classes: int,  # categories
-    smoothing: float = 0.01,  # added to every sum
 ) -> LinearModel:
-    "Multinomial naive Bayes in one pass; raises `ProdclfError` for fewer than two categories"
+    """Multinomial naive Bayes in one pass, smoothed by 0.01; raises `ProdclfError` for fewer than
+    two categories"""
     rows = check_rows(rows, x.shape[0])
     prior = class_shares(y, rows, n_classes)
-    w = np.full((x.shape[1], n_classes), smoothing, np.float32)
+    w = np.full((x.shape[1], n_classes), 0.01, np.float32)
     batches = x.batches(rows)
     for numbers, some in progress(batches, -(-len(rows) // 2**15), 'naive Bayes', 'x32768'):
         codes = np.repeat(y[numbers], np.diff(some.indptr))

@@ -232,10 +232,9 @@ def _count_block(
 def count_texts(
     data,  # a ProductDataset, a product table, or a list of texts, NaN or None where missing
     rows=None,  # (N,) mask or numbers of the training texts, which teach idf; None: all
-    n_classes: int = 2,  # categories, which decide with `memory` how many columns are kept
+    n_classes: int = 2,  # categories, which decide how many columns are kept
     folder=None,  # where a folder for the counts is made; None: in memory up to 200,000 texts
     workers: int = None,  # processes; None: one a core above 50,000 texts, else this one
-    memory: int = 2**28,  # bytes for a table of weights, columns × categories × 4
 ) -> TextRows:
     "Count the words of all texts once; raises `NoWords` when the training texts have none"
     from prodclf.models import sparse_text as here  # a new process finds its functions by name
@@ -264,5 +263,5 @@ def count_texts(
             'with --text'
         )
     found.ends = np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    found.vectorizer = TextVectorizer.commonest(df, learn.sum(), n_classes, memory)
+    found.vectorizer = TextVectorizer.commonest(df, learn.sum(), n_classes)
     return found

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from ..core import Clock, ProdclfError
 from ..data.splits import group_kfold
 from ..evaluate.metrics import accuracy_and_f1
-from ..models.blending import choose, fit_blend
+from ..models.blending import choose, fit_blend, with_mean
 from ..models.ensemble import RecipeConfig, RecipePlan, crossfit_heads, crossfit_joint
 from ..models.ensemble import crossfit_svm, plan_recipe
 from .classifier import TrainRows, fresh_encoders, halve_valid
@@ -111,12 +111,8 @@ class Objective:
         return self._worth(values, report)
 
 
-def _figure(by: str, accuracy: float, macro_f1: float) -> float:
-    return dict(accuracy=accuracy, macro_f1=macro_f1).get(by, (accuracy + macro_f1) / 2)
-
-
 def _figure_of(by: str, y, predicted) -> float:
-    return _figure(by, **accuracy_and_f1(y, predicted))
+    return with_mean(accuracy_and_f1(y, predicted))[by]
 
 # %% ../../nbs/train/05_objectives.ipynb #8a366f82
 class FrozenObjective(Objective):
@@ -229,8 +225,7 @@ class _Epochs:
 
     def __call__(self, event: str, **values):
         if event == 'epoch':
-            now = _figure(self.by, values['accuracy'], values['macro_f1'])
-            self.best = max(self.best, now)
+            self.best = max(self.best, with_mean(values)[self.by])
             self.stopped = bool(self.report(values['epoch'], self.best))
         return self.stopped
 

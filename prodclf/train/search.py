@@ -22,33 +22,13 @@ from .objectives import FinetuneObjective, FrozenObjective, FusionObjective
 from .objectives import config_fields, nested, space_named
 
 # %% ../../nbs/train/06_search.ipynb #3a278433
-class _KernelLock:
-    "A lock for the journal that is gone with the process that holds it"
-
-    def __init__(self, path: Path):
-        self.lock = FileLock(path)
-
-    def acquire(self):
-        self.lock.acquire()
-        return True
-
-    def release(self):
-        self.lock.release()
-
-    def __enter__(self):
-        return self.acquire()
-
-    def __exit__(self, *error):
-        self.release()
-
-
 def _open_storage(folder: Path):
     "The journal of a study and its lock; half a line at its end is cut off"
     need('optuna')
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
     folder.mkdir(parents=True, exist_ok=True)
-    file, lock = folder / 'study.journal', _KernelLock(folder / 'study.lock')
+    file, lock = folder / 'study.journal', FileLock(folder / 'study.lock')
     with lock:
         data = file.read_bytes() if file.exists() else b''
         if data and not data.endswith(b'\n'):
@@ -242,15 +222,10 @@ def records(self: Study) -> list:
         about = t.user_attrs['claim']
         seconds = (t.datetime_complete - t.datetime_start).total_seconds()
         state = t.state.name.lower()
-        record = dict(
-            number=about['place'], state=state, value=t.value if state == 'complete' else None
-        )
-        found.append(
-            record
-            | dict(
-                defaults=about['defaults'], seconds=round(seconds, 2), settings=about['settings']
-            )
-        )
+        record = dict(number=about['place'], state=state)
+        record['value'] = t.value if state == 'complete' else None
+        record |= dict(defaults=about['defaults'], seconds=round(seconds, 2))
+        found.append(record | dict(settings=about['settings']))
     return sorted(found, key=lambda r: r['number'])
 
 
