@@ -259,13 +259,15 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     from prodclf.active.oracle import CategoryMatcher, top_guesses
 
     rows = [q.row for q in questions]
-    table = self.pool.take(rows, ['title', 'text', 'image'])
+    more = ['tabular'] * self.pool.dataset.has('tabular')
+    table = self.pool.take(rows, ['title', 'text', 'image', *more])
     images = [
         self.pool.dataset.open_image(r) if isinstance(image, str) else None
         for r, image in zip(rows, table.image, strict=True)
     ]
-    texts = zip(table.title, table.text, images, strict=True)
-    products = [dict(title='', description=_text(t, d), image=i) for t, d, i in texts]
+    texts = [_text(t, d) for t, d in zip(table.title, table.text, strict=True)]
+    parts = zip(texts, images, table.tabular if more else [None] * len(rows), strict=True)
+    products = [dict(title='', description=t, image=i, tabular=c) for t, i, c in parts]
     proba, names = self.predict(products)[0], CategoryMatcher(self.pool.codes)
     meant = [names.nearly(c) for c in self.engine.classes]
     best = top_guesses(proba, meant, len(rows), len(meant))
