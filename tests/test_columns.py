@@ -11,6 +11,7 @@ import pytest
 from prodclf.core import ProdclfError
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.prepare import prepare
+from prodclf.data.text import tabular_cell
 from prodclf.encoders.embeddings import embed, open_embeddings
 from prodclf.models.dataloaders import product_dataloaders
 from prodclf.models.learner import product_learner
@@ -225,12 +226,16 @@ np.savez(out, proba=proba, **alone)
 """
 
 
-def test_an_export_without_scikit_learn_reads_strange_cells_as_the_model_does(made, predicted, prodclf):
-    folder, (rows, wanted) = made[0], predicted
-    prodclf('export', folder/'model', '--out', folder/'light')
-    card = json.loads((folder/'light/metrics.json').read_text())['variants'][1]
-    assert card['largest_difference'] < 1e-4
-    done = subprocess.run([sys.executable, '-c', light, folder/'light', folder/'dirt.jsonl', folder/'light.npz'], capture_output=True, text=True, timeout=120)
+@pytest.fixture(scope='module')
+def exported(made):
+    "The model as an export, which is in its folder then"
+    return export_model(load_model(made[0]/'model'), made[0]/'exported')
+
+
+def test_an_export_without_scikit_learn_reads_strange_cells_as_the_model_does(made, exported, predicted):
+    folder, wanted = made[0], predicted[1]
+    assert exported['variants'][1]['largest_difference'] < 1e-4
+    done = subprocess.run([sys.executable, '-c', light, folder/'exported', folder/'dirt.jsonl', folder/'light.npz'], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = np.load(folder/'light.npz')
     assert np.nanmax(np.abs(found['proba'] - wanted.to_numpy())) < 1e-4 and set(found) == {'proba', 'text', 'tabular'}
@@ -247,11 +252,10 @@ def test_networks_with_a_branch_for_columns_are_exported_too(network, tmp_path):
     "In floats the same answers; in eight bits what labeled products allow"
     table, predictor = network
     some = _decoded(drawn(table), 64)
-    for int8 in (False, True):
-        card = export_model(predictor, tmp_path/f'{int8}', int8, table if int8 else None, Bounds(agreement=.9))
-        found = load_export(tmp_path/f'{int8}').predict(some.dicts)[0]
-        gap = np.abs(found - predictor.predict_proba(some.table))
-        assert gap.max() < 1e-4 if not int8 else card['variants'][2]['agreement'] >= .9 and gap.mean() < .05
+    card = export_model(predictor, tmp_path/'out', True, table, Bounds(agreement=.9))
+    fp32, int8 = card['variants'][1:]
+    gap = np.abs(load_export(tmp_path/'out').predict(some.dicts)[0] - predictor.predict_proba(some.table))
+    assert fp32['largest_difference'] < 1e-4 and int8['agreement'] >= .9 and gap.mean() < .05
     assert {p['part'] for p in card['kept_in_float']} >= {k for k, e in predictor.encoders.items() if e.view == 'tabular'}
 
 
@@ -281,3 +285,25 @@ def test_low_rank_corrections_beside_columns(bert, tmp_path):
     there, gone = back.predict_proba(some, 'gated'), back.predict_proba(some.assign(tabular=None), 'gated')
     assert np.abs(there - predictor.predict_proba(some, 'gated')).max() < 1e-5
     assert (there.argmax(1) == y).mean() > .7 > .5 > (gone.argmax(1) == y).mean()
+
+
+@pytest.mark.parametrize('kind', ['model', 'exported'])
+def test_the_labeling_page_guesses_by_the_columns_and_shows_them(made, exported, kind, tmp_path):
+    "The served model reads the columns of the products to label, as far as there are any; a brand that is the same everywhere hinders nobody"
+    from prodclf.cli.serve import _label_session
+    from prodclf.serve.engine import load_engine
+
+    (tmp_path/'categories').write_text('\n'.join(words))
+    engine = load_engine(made[0]/kind)
+    for name, table in dict(all=shop(60), one_brand=shop(60).assign(brand='Alfi'), bare=shop(60).drop(columns=['brand', 'price'])).items():
+        table.drop(columns='category').to_csv(tmp_path/f'{name}.csv', index=False)
+        session = _label_session(engine, tmp_path/f'{name}.csv', tmp_path/name, tmp_path/'categories', None)
+        session.train()
+        shown = session.lend('a', 'Ann', 5)
+        session.close()
+        rows = table.set_index('id').loc[[p['id'] for p in shown]]
+        for p, row in zip(shown, rows.itertuples(), strict=True):
+            cells = tabular_cell(lambda k: getattr(row, k, None), dict(brand='brand', price='price'))
+            proba = engine.predict([dict(title=row.title, tabular=cells)])[0][0]
+            assert p['guesses'][0][0] == engine.classes[proba.argmax()] and p['guesses'][0][1] == pytest.approx(proba.max(), abs=1e-4)
+            assert ('brand: ' in p['text']) == (name != 'bare' and isinstance(row.brand, str))
