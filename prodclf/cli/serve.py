@@ -103,7 +103,7 @@ def _columns_there(columns: dict, data: Path) -> dict:
     from prodclf.core import ProdclfError
     from prodclf.data.dataset import is_prepared
     from prodclf.data.tables import table_names
-    from prodclf.encoders.tabular import present_columns
+    from prodclf.encoders.tabular import column_name, present_columns
 
     if not columns or is_prepared(data) or str(data) == 'embedded':
         return {}
@@ -112,7 +112,8 @@ def _columns_there(columns: dict, data: Path) -> dict:
     except ProdclfError:
         there, absent = None, columns
     if absent:
-        say(f'  note: {", ".join(absent)}: no such column in {data}, taken as empty')
+        names = ', '.join(map(column_name, absent))
+        say(f'  note: {names}: no such column in {data.name}, taken as empty')
     return dict(columns=there) if there else {}
 
 

@@ -339,10 +339,12 @@ def _refusals(*statuses: int) -> dict:
     content = {'application/json': dict(schema={'$ref': '#/components/schemas/Problem'})}
     return {str(s): dict(description=about[s], content=content) for s in statuses}
 
-
+# %% ../../nbs/serve/08_service.ipynb #fb6f81b7
 def _predict_document(config: ServeConfig) -> dict:
     "What the document says about `POST /predict`"
     mug = dict(title='Blue stoneware mug', description='Holds 0.3 l, dishwasher safe.')
+    if config.columns:
+        mug['columns'] = {column_name(k): '' for k in config.columns}
     examples = {
         'one product': dict(value=mug),
         'many products': dict(value=dict(products=[mug, dict(title='Wool rug')], top_k=3)),
