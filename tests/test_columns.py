@@ -1,5 +1,7 @@
 """Brand, price and other columns as a third view: one path, missing and unknown cells, columns that hold the answer."""
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +11,14 @@ import pytest
 from prodclf.core import ProdclfError
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.prepare import prepare
+from prodclf.data.text import tabular_cell
 from prodclf.encoders.embeddings import embed, open_embeddings
 from prodclf.models.dataloaders import product_dataloaders
 from prodclf.models.learner import product_learner
 from prodclf.models.predictor import load_model
-from prodclf.train.classifier import train_classifier
+from prodclf.serve.export import Bounds, _decoded, export_model
+from prodclf.serve.runtime import load_export
+from prodclf.train.classifier import TrainRows, fresh_encoders, train_classifier
 from prodclf.train.config import TrainConfig
 from prodclf.train.estimator import MultimodalClassifier
 
@@ -72,8 +77,6 @@ def test_what_cannot_be_done_is_refused_in_a_line(made, prodclf):
     assert "'number' is the category under another name" in train('brand,number')
     assert "'category' is the column of the label" in train('category')
     assert "no column 'marke'" in train('marke')
-    for command in ('export', folder/'model', '--out', folder/'e'), ('serve', folder/'model'):
-        assert 'further columns' in prodclf(*command, code=1).stderr
     assert 'has its own columns' in prodclf('train', 'embedded', '--columns', 'brand', '--out', folder/'no', code=2).stderr
 
 
@@ -100,35 +103,207 @@ def test_other_columns_are_another_catalog(tmp_path):
     assert open_embeddings(plain, embed(plain, text='lsa').folder).views == ['text']
 
 
-def test_the_estimator_and_the_networks(tmp_path):
-    "A tiny network reads the columns beside the text, keeps them in its artifact, and a hidden column is a missing view"
+def test_the_estimator_reads_columns_too():
     products = shop()
     model = MultimodalClassifier(text='title', columns=['brand', 'price']).fit(products, products.category)
     without = MultimodalClassifier(text='title').fit(products, products.category)
     new = shop(300).iloc[240:]
     assert model.score(new, new.category) > without.score(new, new.category)
     assert model.predict(new.drop(columns='price')).shape == (60,)
-    table = model.training_.rows.dataset
-    config = TrainConfig(text='tiny', image=None, mode='finetune', epochs=2, min_count=5, max_length=16)
-    with pytest.raises(ProdclfError, match='reads no columns'):
-        train_classifier(table, replace(config, framework='tensorflow'))
-    training = train_classifier(table, config)
-    head = training.predictor.members['gated'].head
+
+
+def as_dataset(products):
+    "A `ProductDataset` with the columns brand and price, as the estimator reads a data frame"
+    return ProductDataset(MultimodalClassifier(text='title', columns=['brand', 'price'])._products(products, products.category.tolist()))
+
+
+quick = TrainConfig(text='tiny', image=None, mode='finetune', epochs=2, min_count=5, max_length=16)
+
+
+@pytest.fixture(scope='module')
+def network():
+    "A table, and a blend of tiny networks that read its text and its columns"
+    table = as_dataset(shop())
+    return table, train_classifier(table, quick).predictor
+
+
+def test_a_network_keeps_its_columns_and_takes_hidden_ones_for_a_missing_view(network, tmp_path):
+    table, predictor = network
+    head = predictor.members['gated'].head
     assert set(head.dims) == {'text', 'tabular'} and head.scale['tabular'].measured
-    training.predictor.save(tmp_path/'model')
+    predictor.save(tmp_path/'model')
     few, back = table.take(range(40)), load_model(tmp_path/'model')
     there, gone = back.predict_proba(few, 'gated'), back.predict_proba(few.assign(tabular=None), 'gated')
-    assert np.abs(there - training.predictor.predict_proba(few, 'gated')).max() < 1e-5 < .05 < np.abs(there - gone).max()
+    assert np.abs(there - predictor.predict_proba(few, 'gated')).max() < 1e-5 < .05 < np.abs(there - gone).max()
+
+
+def test_tensorflow_names_what_works(network):
+    "It reads no columns, and trains without them, as its line says"
+    table = network[0]
+    with pytest.raises(ProdclfError, match='reads no columns. Remedy: leave out --columns, or --framework pytorch'):
+        train_classifier(table, replace(quick, framework='tensorflow'))
+    config = replace(quick, tabular=None)
+    assert set(fresh_encoders(TrainRows(table, config), config)) == {'text'}
 
 
 @pytest.mark.parametrize('fusion', ['concat', 'gated', 'attention'])
 def test_every_head_learns_from_the_columns(fusion):
     "Titles that say nothing: what a head knows, it knows from the columns"
-    products = shop(480).assign(title='a fine thing')
-    model = MultimodalClassifier(text='title', columns=['brand', 'price'], text_encoder=None)
-    table = ProductDataset(model._products(products, products.category.tolist()))
+    table = as_dataset(shop(480).assign(title='a fine thing'))
     train, valid = table.subset(range(360)), table.subset(range(360, 480))
     dls = product_dataloaders(train, valid, text='tiny', image=None, tabular='columns', bs=32)
     learner = product_learner(dls, fusion=fusion)
     learner.fine_tune(4)
     assert (learner.predict_proba(valid).argmax(1) == valid.codes(dls.vocab)).mean() > .7
+
+
+cells = dict(
+    brand=['Alfi', 'Beem', 'Fraas', 'Salewa', 'Nobody', 'alfi', ' Alfi', '<b>Vaude</b>', 'Co\u00addello', 'null', '', ' ', 'x' * 300, 46, 4.5, '\ud800', None],
+    price=['12,90 €', '40,00', '€ 1.299,00', '300', '-5', '1e3', '1e999', 'A4', 'on request', '10 x 20', '١٢', '', None, 12.9, 7, 0, 1e300, 299.5],
+)
+
+
+def dirt(n):
+    "Products as a back end sends them: known, unheard of, strange, blank or missing cells, some without a word"
+    draw, rows = np.random.default_rng(3), []
+    for i in range(n):
+        row = {k: v[draw.integers(len(v))] for k, v in cells.items() if draw.random() < .85}
+        rows.append(dict(id=f'd{i}', title='' if i % 7 == 0 else f'{words[list(words)[i % 3]]} {i}', **row))
+    return rows
+
+
+@pytest.fixture(scope='module')
+def predicted(made, prodclf):
+    "Strange products, and what `prodclf predict` says of them; NaN where it refuses a row without a word"
+    folder, rows = made[0], dirt(300)
+    (folder/'dirt.jsonl').write_text('\n'.join(map(json.dumps, rows)))
+    prodclf('predict', folder/'model', folder/'dirt.jsonl', '--top-k', 3, '--out', folder/'dirt.csv')
+    found = pd.read_csv(folder/'dirt.csv').pivot(index='id', columns='category', values='probability')
+    return rows, found.reindex(index=[r['id'] for r in rows], columns=load_model(folder/'model').classes)
+
+
+def asked(rows):
+    "The same as bodies of requests"
+    return [dict(title=r['title'], columns={k: r[k] for k in cells if k in r}) for r in rows]
+
+
+def test_a_service_answers_as_predict_does(made, predicted):
+    from fastapi.testclient import TestClient
+    from prodclf.serve.engine import load_engine
+    from prodclf.serve.service import create_app
+
+    folder, (rows, wanted) = made[0], predicted
+    with TestClient(create_app(load_engine(folder/'model'))) as client:
+        bodies = [json.dumps(asked(rows[i:i + 60])) for i in range(0, 300, 60)]
+        answers = [a for body in bodies for a in client.post('/predict', content=body, headers={'content-type': 'application/json'}).json()['predictions']]
+        proba = pd.DataFrame([{c['category']: c['probability'] for c in a['categories']} for a in answers])[wanted.columns]
+        assert np.nanmax(np.abs(proba.to_numpy() - wanted.to_numpy())) < 1e-5 and wanted.notna().all(axis=1).mean() > .8
+        assert {v for a in answers for v in a['views']} == {'text', 'tabular'} and {a['decided_by'] for a in answers} == {'text', 'tabular', 'both', 'none'}
+        known = client.get('/openapi.json').json()['components']['schemas']['Product']['properties']['columns']
+        assert set(known['properties']) == {'brand', 'price'} == set(client.get('/model').json()['columns'])
+        form = client.post('/predict', data=dict(title=rows[1]['title'], columns=json.dumps(asked(rows)[1]['columns'])), files=dict(image=b''))
+        assert form.json()['predictions'][0] == answers[1]
+        wrong = client.post('/predict', json=dict(title='kettle', columns=dict(marke='Alfi')))
+        assert wrong.status_code == 422 and 'there are brand, price' in wrong.json()['error']['message']
+
+
+light = """
+import importlib.abc, json, sys
+refused = set('torch transformers pandas fastai fastcore scipy sklearn safetensors typer tqdm filelock pyarrow'.split())
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in refused: raise ImportError(f'{name} is not to be had here')
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+from prodclf.data.text import tabular_cell
+from prodclf.serve.runtime import load_export
+folder, rows, out = sys.argv[1:]
+engine = load_export(folder)
+cells = lambda r: tabular_cell(r.get, {k: k for k in engine.columns})
+rows = [json.loads(line) for line in open(rows)]
+proba, alone = engine.predict([dict(title=r['title'], tabular=cells(r)) for r in rows])
+np.savez(out, proba=proba, **alone)
+"""
+
+
+@pytest.fixture(scope='module')
+def exported(made):
+    "The model as an export, which is in its folder then"
+    return export_model(load_model(made[0]/'model'), made[0]/'exported')
+
+
+def test_an_export_without_scikit_learn_reads_strange_cells_as_the_model_does(made, exported, predicted):
+    folder, wanted = made[0], predicted[1]
+    assert exported['variants'][1]['largest_difference'] < 1e-4
+    done = subprocess.run([sys.executable, '-c', light, folder/'exported', folder/'dirt.jsonl', folder/'light.npz'], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    found = np.load(folder/'light.npz')
+    assert np.nanmax(np.abs(found['proba'] - wanted.to_numpy())) < 1e-4 and set(found) == {'proba', 'text', 'tabular'}
+    assert np.abs(found['proba'] - found['text']).max() > .1, 'the columns say something'
+
+
+def drawn(table, n=120):
+    "The first products with cells of other products, and some with none"
+    draw = np.random.default_rng(5)
+    return table.take(range(n)).assign(tabular=lambda t: np.where(draw.random(n) < .2, None, draw.permutation(t.tabular)))
+
+
+def test_networks_with_a_branch_for_columns_are_exported_too(network, tmp_path):
+    "In floats the same answers; in eight bits what labeled products allow"
+    table, predictor = network
+    some = _decoded(drawn(table), 64)
+    card = export_model(predictor, tmp_path/'out', True, table, Bounds(agreement=.9))
+    fp32, int8 = card['variants'][1:]
+    gap = np.abs(load_export(tmp_path/'out').predict(some.dicts)[0] - predictor.predict_proba(some.table))
+    assert fp32['largest_difference'] < 1e-4 and int8['agreement'] >= .9 and gap.mean() < .05
+    assert {p['part'] for p in card['kept_in_float']} >= {k for k, e in predictor.encoders.items() if e.view == 'tabular'}
+
+
+@pytest.fixture(scope='module')
+def bert(tmp_path_factory):
+    "A text encoder of Hugging Face with random weights, in a folder"
+    import torch
+    from transformers import DistilBertConfig, DistilBertModel
+    from prodclf.encoders.text import TextEncoder
+    from prodclf.encoders.tokenize import train_tokenizer
+
+    tok, folder = train_tokenizer(shop().title.tolist(), 200), tmp_path_factory.mktemp('bert')
+    torch.manual_seed(0)
+    body = DistilBertModel(DistilBertConfig(vocab_size=tok.get_vocab_size(), dim=32, n_layers=1, n_heads=2, hidden_dim=64))
+    TextEncoder(body, tok, 'distilbert', 16, 'mean').save(folder)
+    return folder
+
+
+def test_low_rank_corrections_beside_columns(bert, tmp_path):
+    "Titles that say nothing: what the network knows it knows from its branch for columns, which learns while the encoder is corrected"
+    table = as_dataset(shop().assign(title='a fine thing'))
+    config = replace(quick, text=str(bert), mode='lora', epochs=8, skip_single=True, fusion='gated', max_length=None)
+    predictor = train_classifier(table, config).predictor
+    predictor.save(tmp_path/'model')
+    back, y = load_model(tmp_path/'model'), table.codes(predictor.classes)
+    some = table.take(range(len(table)))
+    there, gone = back.predict_proba(some, 'gated'), back.predict_proba(some.assign(tabular=None), 'gated')
+    assert np.abs(there - predictor.predict_proba(some, 'gated')).max() < 1e-5
+    assert (there.argmax(1) == y).mean() > .7 > .5 > (gone.argmax(1) == y).mean()
+
+
+@pytest.mark.parametrize('kind', ['model', 'exported'])
+def test_the_labeling_page_guesses_by_the_columns_and_shows_them(made, exported, kind, tmp_path):
+    "The served model reads the columns of the products to label, as far as there are any; a brand that is the same everywhere hinders nobody"
+    from prodclf.cli.serve import _label_session
+    from prodclf.serve.engine import load_engine
+
+    (tmp_path/'categories').write_text('\n'.join(words))
+    engine = load_engine(made[0]/kind)
+    for name, table in dict(all=shop(60), one_brand=shop(60).assign(brand='Alfi'), bare=shop(60).drop(columns=['brand', 'price'])).items():
+        table.drop(columns='category').to_csv(tmp_path/f'{name}.csv', index=False)
+        session = _label_session(engine, tmp_path/f'{name}.csv', tmp_path/name, tmp_path/'categories', None)
+        session.train()
+        shown = session.lend('a', 'Ann', 5)
+        session.close()
+        rows = table.set_index('id').loc[[p['id'] for p in shown]]
+        for p, row in zip(shown, rows.itertuples(), strict=True):
+            cells = tabular_cell(lambda k: getattr(row, k, None), dict(brand='brand', price='price'))
+            proba = engine.predict([dict(title=row.title, tabular=cells)])[0][0]
+            assert p['guesses'][0][0] == engine.classes[proba.argmax()] and p['guesses'][0][1] == pytest.approx(proba.max(), abs=1e-4)
+            assert ('brand: ' in p['text']) == (name != 'bare' and isinstance(row.brand, str))

@@ -30,12 +30,13 @@ def learners():
     return torch, Watch
 
 
-def shop_learner(bs, rows=None, gaps=False, **options):
+def shop_learner(bs, rows=None, gaps=False, columns=False, **options):
     "Words and pictures, tiny encoders, nothing random in the network"
     torch, Watch = learners()
     import pandas as pd
     from prodclf.models.dataloaders import product_dataloaders
     from prodclf.encoders.image import image_encoder
+    from prodclf.encoders.registry import make_encoders
     from prodclf.models.learner import product_learner
     from prodclf.sample.shop import sample_catalog
     from prodclf.data.splits import split
@@ -46,6 +47,9 @@ def shop_learner(bs, rows=None, gaps=False, **options):
     if gaps:                                        # most parts of a batch lack words or pictures altogether
         r = np.random.default_rng(1)
         train = train.assign(image=train.image.where(r.random(len(train)) < .3), text=train.text.where(r.random(len(train)) < .4))
+    if columns:                                     # a brand, and a price that some products lack
+        train, valid = (t.assign(tabular=[json.dumps(dict(brand=y[::4]) | (dict(price=f'{len(y)}.{i}') if i % 3 else {})) for i, y in enumerate(t.label)]) for t in (train, valid))
+        options['tabular'] = make_encoders(train, tabular='columns')['tabular']
     text = text_encoder('tiny', train_texts=shop.text.tolist(), max_length=12, seed=0)
     dls = product_dataloaders(train, valid, bs=bs, text=text, image=image_encoder('tiny', size=32, seed=0), augment=False, seed=1, device='cpu')
     learn = product_learner(dls, fusion='gated', modality_dropout=0., head=dict(dropout=0., hidden=32), freeze_bn=True, seed=5, **options)
@@ -55,7 +59,7 @@ def shop_learner(bs, rows=None, gaps=False, **options):
     return learn, watch
 
 
-shop_stories = dict(frozen=dict(frozen=True), finetune={}, accumulate=dict(accumulate=2), uneven=dict(rows=65, accumulate=2, clip=None), gaps=dict(gaps=True, accumulate=2))
+shop_stories = dict(frozen=dict(frozen=True), finetune={}, columns=dict(columns=True), accumulate=dict(accumulate=2), uneven=dict(rows=65, accumulate=2, clip=None), gaps=dict(gaps=True, accumulate=2))
 
 
 def shop_run(name, processes):
@@ -213,6 +217,7 @@ def test_two_processes_are_one_with_the_doubled_batch(two, name):
     alike(first, second)
     assert np.abs(np.diff(mine['losses'])).max() > 1e-2                         # something was learned
     if name != 'frozen': assert len(mine['losses']) == (3 if name == 'finetune' else 2)*-(-mine['n']//(12 if name == 'gaps' else 32))
+    if name == 'columns': assert len(mine['weights']) > len(read(two[0], 'finetune', 'one')['weights'])     # a branch of the network reads them
     if name == 'uneven': assert mine['n'] % 32 == 1                             # nothing for the second process in the last step
 
 

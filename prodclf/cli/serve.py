@@ -97,20 +97,42 @@ _labeling = dict(
     ),
 )
 
+# %% ../../nbs/cli/06_serve.ipynb #511824f2
+def _columns_there(columns: dict, data: Path) -> dict:
+    "Of the further columns of a model those that products have"
+    from prodclf.core import ProdclfError
+    from prodclf.data.dataset import is_prepared
+    from prodclf.data.tables import table_names
+    from prodclf.encoders.tabular import column_name, present_columns
+
+    if not columns or is_prepared(data) or str(data) == 'embedded':
+        return {}
+    try:
+        there, absent = present_columns([*columns], table_names(data), data)
+    except ProdclfError:
+        there, absent = None, columns
+    if absent:
+        names = ', '.join(map(column_name, absent))
+        say(f'  note: {names}: no such column in {data.name}, taken as empty')
+    return dict(columns=there) if there else {}
+
 
 def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: Path):
     "What the labeling page works on"
     from prodclf.active.labeling import LabelingFolder, read_categories
     from prodclf.active.loop import QueryConfig
     from prodclf.cli.label import _to_label, embedded
+    from prodclf.encoders.tabular import TabularEncoder
     from prodclf.serve.labeling import LabelingSession
 
-    dataset, images = _to_label(data, {})
+    dataset, images = _to_label(data, _columns_there(engine.columns, data))
     names = read_categories(categories) if categories else ()
     work = LabelingFolder(out or Path(f'{data.with_suffix("")}-labels'), dataset, names, say)
     there = embeddings or (data / 'embeddings').is_dir()
-    usual = {} if there else dict(text_encoder='lsa', image_encoder='descriptors')
-    vectors = embedded(data, dataset, embeddings, **usual)
+    usual = dict(text_encoder='lsa', image_encoder='descriptors')
+    if engine.columns:
+        usual['tabular'] = TabularEncoder(engine.columns)
+    vectors = embedded(data, dataset, embeddings, **({} if there else usual))
     return LabelingSession(work, vectors, engine=engine, config=QueryConfig(n=50), images=images)
 
 # %% ../../nbs/cli/06_serve.ipynb #164f5090

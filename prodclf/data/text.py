@@ -9,7 +9,7 @@ __all__ = ['text_limit', 'no_words', 'split_words', 'clean_text', 'cell_text', '
            'wide_fields', 'name_hits', 'header_at', 'find_dialect']
 
 # %% ../../nbs/data/01_text.ipynb #33859ba6
-import ast, codecs, csv, gzip, html, io, json, re, unicodedata, zipfile, zlib
+import ast, codecs, csv, gzip, html, io, json, math, re, unicodedata, zipfile, zlib
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice, takewhile
@@ -140,9 +140,15 @@ def tabular_cell(
     get,  # gives the cell of a column of a row
     keys: dict,  # name in the object -> column
 ) -> str:
-    "The further columns of a product as a JSON object; None where all of them are empty"
-    found = {k: clean_text(t, 200) for k, c in keys.items() if (t := filled_text(get(c)))}
-    found = {k: t for k, t in found.items() if t}
+    """The further columns of a product as a JSON object; None where all of them are empty. A
+    fraction stays a number, since how it is written depends on the table"""
+    found = {}
+    for key, column in keys.items():
+        value = get(column)
+        if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
+            found[key] = float(value)
+        elif text := clean_text(filled_text(value) or '', 200):
+            found[key] = text
     return json.dumps(found, ensure_ascii=False) if found else None
 
 # %% ../../nbs/data/01_text.ipynb #604e48df

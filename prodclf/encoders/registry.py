@@ -16,7 +16,13 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, digest, write_json
 from ..data.dataset import ProductDataset, as_dataset, uniform, view_columns
-from .descriptors import ImageDescriptors, LsaEncoder, call_maker, encoder_makers
+from prodclf.encoders.descriptors import (
+    ImageDescriptors,
+    LsaEncoder,
+    call_maker,
+    encoder_makers,
+    register_encoder,
+)
 from .vectors import has_value
 from .weights import read_settings
 
@@ -127,8 +133,6 @@ def list_encoders(
     from prodclf.encoders.image import image_names
     from prodclf.encoders.text import text_names
 
-    import_module('prodclf.encoders.tabular')  # registers its own
-
     names = dict(text=text_names, image=image_names)
     names['tabular'] = partial(encoder_makers, 'tabular')
     return [n for v in ([view] if view else names) for n in names[v]() if fnmatch(n, pattern)]
@@ -171,6 +175,11 @@ def _maker(view: str, name: str):
             return partial(getattr(module, f'{view}_encoder'), name), False
     make = encoder_makers(view)[name]
     return make, 'train_texts' in signature(make).parameters
+
+
+@register_encoder('tabular', 'columns')
+def _columns_encoder(train_texts):
+    return import_module('prodclf.encoders.tabular').TabularEncoder().fit(train_texts)
 
 # %% ../../nbs/encoders/07_registry.ipynb #e0d91f18
 def _made(view, name, given, frozen, products, sample, seed):

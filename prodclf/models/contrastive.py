@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['pair_losses', 'pair_mask', 'info_nce', 'sigmoid_loss', 'mix_pairs', 'structure_loss', 'linear_maps', 'AlignConfig',
-           'Alignment', 'align_pairs', 'retrieval', 'retrieval_table', 'zero_shot', 'AlignedRows', 'AlignedEmbeddings',
-           'probe_accuracy', 'probe_table', 'align_catalog']
+           'Alignment', 'align_pairs', 'retrieval', 'retrieval_table', 'zero_shot', 'align_catalog']
 
 # %% ../../nbs/models/15_contrastive.ipynb #4a198486
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np, torch
 import torch.nn.functional as F
@@ -17,9 +16,7 @@ from torch import nn
 
 from ..core import ProdclfError, progress, rng
 from ..data.dataset import row_blocks, uniform
-from ..data.splits import group_kfold
 from ..encoders.aligned import Adapter, AlignedEncoder
-from .linear import ViewScaler, fit_logistic
 
 # %% ../../nbs/models/15_contrastive.ipynb #5193dd83
 def pair_mask(
@@ -341,106 +338,6 @@ def zero_shot(
     z = model.place('text', x)
     near = (model.place('image', images) @ z.T).numpy()
     return np.where(np.asarray(has), near, -1)
-
-# %% ../../nbs/models/15_contrastive.ipynb #a9a66db2
-class AlignedRows:
-    "Vectors with their places in the common space behind them, computed for the rows that are read"
-
-    def __init__(
-        self,
-        rows,  # (N, D) vectors, in memory or on disk
-        encoder: AlignedEncoder,  # that knows the adapter
-    ):
-        self.rows, self.encoder, self.shape = rows, encoder, (len(rows), encoder.dim)
-
-    def __len__(self):
-        return self.shape[0]
-
-    def __getitem__(self, i):
-        x = np.asarray(self.rows[i], np.float32)
-        z = self.encoder.behind(np.atleast_2d(x))
-        return z if x.ndim == 2 else z[0]
-
-# %% ../../nbs/models/15_contrastive.ipynb #a3fcfc38
-class AlignedEmbeddings:
-    "The embeddings of a catalog with a common space behind the views that have an adapter"
-
-    def __init__(
-        self,
-        embeddings,  # `Embeddings`
-        model: Alignment,  # of `align_pairs`
-    ):
-        self.source, self.views, self.stats = embeddings, list(embeddings.views), embeddings.stats
-        self.folder = embeddings.folder
-        self.encoders = {
-            v: AlignedEncoder(e, model.adapters[v]) if v in model.adapters else e
-            for v, e in embeddings.encoders.items()
-        }
-        self.widths = {v: list(e.widths) for v, e in self.encoders.items()}
-        self.dims = {v: e.dim for v, e in self.encoders.items()}
-        self.fingerprints = {v: e.fingerprint for v, e in self.encoders.items()}
-
-    def __len__(self):
-        return len(self.source)
-
-    def view(self, name: str):
-        "The vectors of a view, computed as they are read"
-        return AlignedRows(self.source.view(name), self.encoders[name])
-
-    def present(self, name: str) -> np.ndarray:
-        "Which products have the view"
-        return self.source.present(name)
-
-# %% ../../nbs/models/15_contrastive.ipynb #2eed4699
-def probe_accuracy(
-    blocks: list,  # of (N, D) features; each is scaled for itself
-    y: np.ndarray,  # (N,) codes
-    train: np.ndarray,  # rows that scaling is fitted on
-    labeled: np.ndarray,  # those of them whose label is known
-    test: np.ndarray,  # rows that measure
-    l2: float = 0.1,  # penalty of the head
-    n_components: int = 256,  # that a block is reduced to
-    seed: int = 0,  # of the components
-) -> float:
-    "The accuracy of a softmax head on some labels"
-    z = []
-    for x in blocks:
-        scaler = ViewScaler(x, train, n_components=n_components, seed=seed)
-        z.append(scaler(x, np.ones(len(x), bool)))
-    z, classes = np.concatenate(z, 1), int(y.max()) + 1
-    w, b = fit_logistic(z[labeled], y[labeled], classes, l2, iterations=40, history=20)
-    return float(((z[test] @ w + b).argmax(1) == y[test]).mean())
-
-# %% ../../nbs/models/15_contrastive.ipynb #a198a0f6
-def probe_table(
-    vectors: dict,  # 'text' and 'image' -> (N, D) of products that have both
-    y: np.ndarray,  # (N,) codes
-    groups: np.ndarray,  # (N,) int64
-    seeds=(0, 1, 2),  # each has its own split and labels
-    shares=(0.01, 0.05, 0.1, 1.0),  # of the training products that have a label
-    config: AlignConfig = None,  # of the adapters
-) -> list:  # of dicts: seed, share, labels, features, accuracy
-    "Linear probes on raw and aligned features, side by side; only training pairs align"
-    config, found = config or AlignConfig(epochs=10), []
-    for seed in seeds:
-        train, test = group_kfold(y, groups, 5, seed)[0]
-        raw, kinds = [vectors['text'], vectors['image']], {}
-        kinds['raw'] = raw
-        for how, epochs in (('procrustes', 0), ('cca', 0), ('adapters', config.epochs)):
-            start = dict(start=how if epochs == 0 else config.start, epochs=epochs, seed=seed)
-            model = align_pairs(vectors, train, groups, AlignConfig(**{**asdict(config), **start}))
-            space = [model.place(v, vectors[v]).numpy() for v in ('text', 'image')]
-            kinds[f'raw + {how}'] = [*raw, *space]
-            if how == 'adapters':
-                kinds[how] = space
-        order = rng(seed, 'probe').permutation(train)
-        for share in shares:
-            labeled = np.sort(order[: max(round(share * len(order)), 2)])
-            for name, blocks in kinds.items():
-                accuracy = probe_accuracy(blocks, y, train, labeled, test, seed=seed)
-                about = dict(seed=seed, share=share, labels=len(labeled), features=name)
-                found.append(dict(about, accuracy=accuracy))
-    return found
 
 # %% ../../nbs/models/15_contrastive.ipynb #54529ab9
 def _named(model, encoder, dataset, classes, rows, images) -> list:  # a line, or none

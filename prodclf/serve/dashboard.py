@@ -11,6 +11,7 @@ from collections import deque
 from importlib.resources import files
 
 from ..core import need, plain
+from ..encoders.tabular import column_name
 from .monitor import Monitor
 
 # %% ../../nbs/serve/06_dashboard.ipynb #fd8e503d
@@ -112,7 +113,8 @@ def dashboard_router(
     "The dashboard at `/`, its events and thumbnails"
     fastapi, sse = need('fastapi', 'serve'), need('fastapi.sse', 'serve')
     about = dict(categories=len(engine.classes), views=list(engine.views), label=label)
-    about |= dict(threshold=float(engine.threshold or 0))
+    columns = [column_name(k) for k in getattr(engine, 'columns', ())]
+    about |= dict(threshold=float(engine.threshold or 0), columns=list(dict.fromkeys(columns)))
     page, headers = render_live_page('dashboard.html', about)
     router = fastapi.APIRouter(include_in_schema=False)
     states = _States(monitor, _trained(engine))

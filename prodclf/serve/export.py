@@ -20,6 +20,7 @@ import pandas as pd
 from ..core import ProdclfError, progress, rng, usable_cores
 from ..data.images import load_image
 from ..data.splits import split_rows
+from ..data.text import tabular_cell
 from ..encoders.descriptors import save_array
 from prodclf.encoders.onnx import (
     OnnxEncoder,
@@ -32,9 +33,10 @@ from prodclf.encoders.onnx import (
     text_scales,
     write_onnx,
 )
-from ..encoders.tabular import refuse_columns
+from ..encoders.tabular import columns_read
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
+from .engine import engine_card
 from .runtime import ExportedModel, is_export, load_export, write_export
 
 # %% ../../nbs/serve/03_export.ipynb #a174f145
@@ -95,12 +97,12 @@ def _export_encoder(key: str, encoder, folder: Path) -> str:
     if encoder.kind == 'network':
         export_encoder(encoder, folder / f'encoder-{key}')
         return 'onnx'
-    if encoder.kind not in ('lsa', 'descriptors'):
+    if encoder.kind not in ('lsa', 'descriptors', 'tabular'):
         raise ProdclfError(
             f'the {encoder.view} encoder {encoder.name} is code of your own, which an export '
             'cannot hold. Remedy: serve the model as it is, where your code is installed'
         )
-    if encoder.kind == 'lsa':
+    if encoder.kind != 'descriptors':
         encoder.save(folder / f'encoder-{key}')
     return encoder.kind
 
@@ -128,7 +130,7 @@ def _export_parts(predictor, folder: Path) -> dict:
     return dict(
         classes=[str(c) for c in predictor.classes],
         paths=paths,
-        views=[v for v in ('text', 'image') if v in used],
+        views=[v for v in ('text', 'image', 'tabular') if v in used],
         min_confidence=float(predictor.min_confidence),
         image_size=_image_size(predictor),
         encoders={key: _export_encoder(key, e, folder) for key, e in encoders.items()},
@@ -137,30 +139,12 @@ def _export_parts(predictor, folder: Path) -> dict:
         blend=asdict(predictor.blend),
     )
 
-# %% ../../nbs/serve/03_export.ipynb #a95cddf7
-def _card(predictor, name: str) -> dict:
-    from prodclf import __version__
-
-    notes, shares = predictor.notes, np.exp(predictor.blend.prior)
-    sizes = {k: notes[k] for k in ('train', 'valid', 'test') if k in notes}
-    return dict(
-        name=name,
-        version=__version__,
-        kind='onnx',
-        data=sizes | dict(categories=len(predictor.classes)),
-        metrics=notes.get('results', []),
-        created=datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        choice=notes.get('choice'),
-        encoders={k: e.name for k, e in predictor.encoders.items()},
-        train_labels=dict(zip(map(str, predictor.classes), shares.round(6).tolist(), strict=True)),
-    )
-
 # %% ../../nbs/serve/03_export.ipynb #c2f50c44
 @dataclass
 class _Products:
     "Products as a table for torch, and as dictionaries for the engine"
 
-    table: pd.DataFrame  # text, and image decoded
+    table: pd.DataFrame  # text, image decoded, and cells of further columns
     y: np.ndarray = None  # (N,) category numbers, where they are known
 
     def __len__(self):
@@ -169,8 +153,7 @@ class _Products:
     @property
     def dicts(self) -> list:
         "As a service has them; the text is joined and cleaned already"
-        rows = zip(self.table.text, self.table.image, strict=True)
-        return [dict(title=text, image=image) for text, image in rows]
+        return self.table.rename(columns=dict(text='title')).to_dict('records')
 
     def head(self, n: int) -> '_Products':
         return _Products(self.table.head(n), None if self.y is None else self.y[:n])
@@ -187,9 +170,23 @@ def _decoded(table, size: int, y=None) -> _Products:
         except ProdclfError:
             return None
 
-    text = [t if isinstance(t, str) else None for t in table.text]
-    columns = dict(text=text, image=[image(s) for s in table.image])
+    views = [v for v in ('text', 'tabular') if v in table]
+    columns = {v: [t if isinstance(t, str) else None for t in table[v]] for v in views}
+    columns['image'] = [image(s) for s in table.image]
     return _Products(pd.DataFrame(columns, dtype=object), y)
+
+# %% ../../nbs/serve/03_export.ipynb #2b09e7f7
+def _drawn(predictor, n: int = 32) -> pd.DataFrame:
+    "A few products for a model of any shop"
+    draw, columns = rng(0, 'cells'), columns_read(predictor.encoders.values())
+
+    def cell(about):
+        known = about.get('values') or about.get('quantiles')
+        return draw.choice([*map(str, draw.choice(known, 3)), 'unheard of', '-1e9', ''])
+
+    rows = [{k: cell(c) for k, c in columns.items() if draw.random() < 0.9} for _ in range(n)]
+    cells = [tabular_cell(r.get, dict(zip(r, r, strict=True))) for r in rows]
+    return sample_catalog(n=n, seed=0).assign(**(dict(tabular=cells) if columns else {}))
 
 # %% ../../nbs/serve/03_export.ipynb #93516978
 def _in_turns(calls: dict, rounds: int = 5) -> dict:  # name -> seconds of processor time
@@ -245,7 +242,8 @@ def _court(dataset, predictor, most: int, seed: int, size: int) -> _Court:
     if len(judge) > most:
         judge = np.sort(rng(seed, 'judge').choice(judge, most, replace=False))
     learn = rng(seed, 'photos').permutation(learn)[: 4 * most_photos]
-    table, photos = dataset.take(judge, ['text', 'image']), []
+    views = ['text', 'image'] + ['tabular'] * dataset.has('tabular')
+    table, photos = dataset.take(judge, views), []
     if any(e.view == 'image' and e.kind == 'network' for e in predictor.encoders.values()):
         found = dataset.take(np.sort(learn), ['image']).image.tolist()
         photos = [s for s in found if not (s is None or isinstance(s, float))]
@@ -258,9 +256,8 @@ class _Judge:
 
     def __init__(self, folder: Path, about: dict, products: _Products):
         self.model = ExportedModel(folder, about, usable_cores())
-        texts = products.table.text.tolist()
-        self.values = dict(text=texts, image=products.table.image.tolist())
-        self.y, self.x = products.y, self.model.inputs(texts, self.values['image'])
+        self.values = dict(tabular=[None] * len(products)) | products.table.to_dict('list')
+        self.y, self.x = products.y, self.model.inputs(self.values)
         self.before = self.model.proba(self.x).argmax(1)
 
     def vectors(self, folder: Path) -> np.ndarray:  # (N, D)
@@ -366,13 +363,13 @@ def export_model(
 ) -> dict:  # the card: what a person wants to know of the model and of its variants
     """Write a model as a folder that runs without torch; raises `ProdclfError` for what cannot be
     exported, and where eight bits are asked for without labeled products"""
-    refuse_columns(predictor, 'an export')
     if int8 and dataset is None:
         raise ProdclfError(
             'eight bits need labeled products, to find ranges and to judge. Remedy: --calibration '
             'DATA, such as the products that the model was trained on'
         )
-    out, bounds, card = Path(out), bounds or Bounds(), _card(predictor, name)
+    now = datetime.now(timezone.utc).isoformat(timespec='seconds')
+    out, bounds, card = Path(out), bounds or Bounds(), engine_card(predictor, name, 'onnx', now)
     court = _court(dataset, predictor, most, seed, _image_size(predictor)) if int8 else None
     _check_room(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -400,7 +397,7 @@ def _measured(predictor, out: Path, about: dict, court, bounds: Bounds, place: P
         folders['onnx int8'] = out
         limits = asdict(bounds) | dict(products=len(products))
     else:
-        products = _decoded(sample_catalog(n=32, seed=0), about['image_size'])
+        products = _decoded(_drawn(predictor), about['image_size'])
     speeds, gaps = _speeds(predictor, folders, products.head(32))
     variants = [dict(variant='torch fp32', products_per_second=speeds['torch fp32'])]
     for (name, folder), found in zip(folders.items(), judged, strict=True):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
+from ..encoders.tabular import column_name, read_cells
 
 # %% ../../nbs/serve/07_labeling.ipynb #8f3b24a9
 class Leases:
@@ -259,13 +260,15 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     from prodclf.active.oracle import CategoryMatcher, top_guesses
 
     rows = [q.row for q in questions]
-    table = self.pool.take(rows, ['title', 'text', 'image'])
+    more = ['tabular'] * self.pool.dataset.has('tabular')
+    table = self.pool.take(rows, ['title', 'text', 'image', *more])
     images = [
         self.pool.dataset.open_image(r) if isinstance(image, str) else None
         for r, image in zip(rows, table.image, strict=True)
     ]
-    texts = zip(table.title, table.text, images, strict=True)
-    products = [dict(title='', description=_text(t, d), image=i) for t, d, i in texts]
+    texts = [_text(t, d) for t, d in zip(table.title, table.text, strict=True)]
+    parts = zip(texts, images, table.tabular if more else [None] * len(rows), strict=True)
+    products = [dict(title='', description=t, image=i, tabular=c) for t, i, c in parts]
     proba, names = self.predict(products)[0], CategoryMatcher(self.pool.codes)
     meant = [names.nearly(c) for c in self.engine.classes]
     best = top_guesses(proba, meant, len(rows), len(meant))
@@ -355,18 +358,21 @@ def _next_question(self: LabelingSession, by: str):
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
-    cells = self.pool.take([question.row], ['id', 'title', 'text', 'image']).iloc[0]
+    more = ['tabular'] * self.pool.dataset.has('tabular')
+    cells = self.pool.take([question.row], ['id', 'title', 'text', 'image', *more]).iloc[0]
     cells = cells.dropna().to_dict()
     title, text = cells.get('title') or '', cells.get('text') or ''
     if text.startswith(title):  # the title stands above it
         text = text[len(title) :].lstrip(' .\n')
+    columns = read_cells([cells.get('tabular')])[0].items()
+    columns = ' · '.join(f'{column_name(k)}: {cell}' for k, cell in columns)
     guesses = question.guesses
     if not guesses and len(self.pool.classes) <= 5:
         guesses = [(c, None) for c in self.pool.classes]
     return dict(
         id=str(cells['id']),
         title=title,
-        text=text[:4000],
+        text=f'{text[:4000]}\n{columns}'.strip(),
         image='image' in cells,
         guesses=[(name, p, self.paths.get(name)) for name, p in guesses],
     )

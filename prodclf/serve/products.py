@@ -11,6 +11,8 @@ import base64, binascii, json, logging, time
 from dataclasses import dataclass
 
 from ..data.images import ImageError, load_image, open_header
+from ..data.text import tabular_cell
+from ..encoders.tabular import column_name
 
 # %% ../../nbs/serve/00_products.ipynb #ba450d43
 @dataclass
@@ -33,6 +35,7 @@ class ServeConfig:
     allow_urls: tuple = ()  # hosts that an image may be fetched from
     cors: tuple = ()  # origins whose pages may ask
     show_products: bool = False  # whether the page may show the last products
+    columns: dict = None  # further columns of the model -> what they hold; the service sets it
 
 # %% ../../nbs/serve/00_products.ipynb #79330e74
 class RequestError(Exception):
@@ -76,25 +79,29 @@ def decode_image(
     spare = min(image.size) // (4 * size)
     return image.reduce(spare) if spare > 1 else image
 
+# %% ../../nbs/serve/00_products.ipynb #5188b63d
+def _json(body: bytes, what: str = 'the body'):
+    "What JSON holds; raises `RequestError`"
+
+    def refuse(word):
+        raise RequestError(400, 'bad_json', f'{what} is no JSON: {word} is no number there')
+
+    try:
+        return json.loads(body, parse_constant=refuse)
+    except json.JSONDecodeError as e:
+        why = f'{what} is no JSON: {e.msg.lower()}, at character {e.pos:,}'
+        raise RequestError(400, 'bad_json', why) from None
+    except (ValueError, RecursionError):
+        why = f'{what} is no JSON that can be read: not UTF-8, too deep, or a number too long'
+        raise RequestError(400, 'bad_json', why) from None
+
 # %% ../../nbs/serve/00_products.ipynb #f97bb016
 def parse_json(
     body: bytes,  # of a request
     config: ServeConfig,  # its `max_items`
 ) -> tuple:  # list of what may be products; whether it was one alone; top_k or None
     "What a JSON body holds; raises `RequestError`"
-
-    def refuse(word):
-        raise RequestError(400, 'bad_json', f'the body is no JSON: {word} is no number there')
-
-    try:
-        value = json.loads(body, parse_constant=refuse)
-    except json.JSONDecodeError as e:
-        raise RequestError(
-            400, 'bad_json', f'the body is no JSON: {e.msg.lower()}, at character {e.pos:,}'
-        ) from None
-    except (ValueError, RecursionError):
-        why = 'the body is no JSON that can be read: not UTF-8, too deep, or a number too long'
-        raise RequestError(400, 'bad_json', why) from None
+    value = _json(body)
     top_k, is_one = None, isinstance(value, dict) and 'products' not in value
     if isinstance(value, dict) and not is_one:
         if other := sorted(set(value) - {'products', 'top_k'}):
@@ -110,9 +117,9 @@ def parse_json(
     return items, is_one, top_k
 
 # %% ../../nbs/serve/00_products.ipynb #f9b3b79f
-def _unknown(name, known: str) -> RequestError:
+def _unknown(name, known: str, what: str = 'field') -> RequestError:
     name = ascii(name[:40])
-    return RequestError(422, 'unknown_field', f'unknown field {name}; there are {known}')
+    return RequestError(422, 'unknown_field', f'unknown {what} {name}; there are {known}')
 
 
 def check_top_k(
@@ -188,7 +195,9 @@ def parse_multipart(
         raise RequestError(400, 'bad_form', 'the form has no fields, or is cut off')
     product = {}
     for name, data in parts.found.items():
-        if name != 'image':
+        if name == 'columns':
+            data = _json(data, 'the field columns')
+        elif name != 'image':
             try:
                 data = data.decode('utf-8')
             except UnicodeDecodeError:
@@ -224,15 +233,32 @@ def _image_bytes(value) -> bytes:
     except (binascii.Error, ValueError):
         raise RequestError(422, 'bad_image', 'image: not base64') from None
 
+# %% ../../nbs/serve/00_products.ipynb #171a6575
+def _cells(value, config: ServeConfig) -> str:
+    "The further columns as the reader of a catalog keeps them; raises `RequestError`"
+    keys = {k: column_name(k) for k in config.columns or ()}
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        why = 'columns must be an object: the name of a column, and its cell'
+        raise RequestError(422, 'bad_columns', why)
+    if other := sorted(set(value) - set(keys.values())):
+        raise _unknown(other[0], ', '.join(dict.fromkeys(keys.values())), 'column')
+    for name, cell in value.items():
+        if type(cell) not in (int, float):
+            _text(value, name, config.max_title)
+    return tabular_cell(value.get, keys)
+
 # %% ../../nbs/serve/00_products.ipynb #6268c231
 def read_product(
     item,  # what a client sent as a product
     config: ServeConfig,  # limits
     size: int = 224,  # pixels a side that the model looks at
     claim=None,  # see `decode_image`
-) -> dict:  # title, description, image (decoded, or None)
+) -> dict:  # title, description, image (decoded, or None), tabular (cells, or None)
     "A product for an engine; raises `RequestError` that names the field"
-    known = ['title', 'description', 'image'] + ['image_url'] * bool(config.allow_urls)
+    known = ['title', 'description', 'image'] + ['columns'] * bool(config.columns)
+    known += ['image_url'] * bool(config.allow_urls)
     if not isinstance(item, dict):
         why = 'a product is an object with a title, a description or an image'
         raise RequestError(422, 'no_product', why)
@@ -249,7 +275,8 @@ def read_product(
     image = None
     if data is not None and (data := _image_bytes(data)):
         image = decode_image(data, config, size, claim)
-    return dict(title=title, description=description, image=image)
+    cells = _cells(item.get('columns'), config)
+    return dict(title=title, description=description, image=image, tabular=cells)
 
 # %% ../../nbs/serve/00_products.ipynb #0919dd65
 def fetch_image(
@@ -284,6 +311,18 @@ def fetch_image(
         raise failed
     return bytes(data)
 
+# %% ../../nbs/serve/00_products.ipynb #4a5a7f06
+def _columns_schema(config: ServeConfig, in_form: bool) -> dict:
+    "The further columns in the schema of a product"
+    cell = dict(type=['string', 'number', 'null'], maxLength=config.max_title)
+    cells = {column_name(k): cell | dict(description=kind) for k, kind in config.columns.items()}
+    return dict(
+        type='object' if in_form else ['object', 'null'],
+        properties=cells,
+        additionalProperties=False,
+        description='further columns, as they stand in the table of the shop',
+    )
+
 # %% ../../nbs/serve/00_products.ipynb #9268427f
 def product_schema(
     config: ServeConfig,  # limits
@@ -302,6 +341,8 @@ def product_schema(
         hosts = ', '.join(config.allow_urls)
         about = f'an address at {hosts}; instead of image'
         fields['image_url'] = text | dict(format='uri', description=about)
+    if config.columns:
+        fields['columns'] = _columns_schema(config, in_form)
     return dict(
         type='object',
         properties=fields,

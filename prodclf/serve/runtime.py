@@ -15,6 +15,7 @@ import numpy as np
 from ..core import ProdclfError, digest, write_json
 from ..data.text import clean_text, join_texts
 from ..encoders.onnx import OnnxEncoder, onnx_session
+from ..encoders.tabular import TabularEncoder, columns_read
 from ..encoders.preparation import colour_map, edge_histograms, prepare_image, word_tokens
 
 # %% ../../nbs/serve/02_runtime.ipynb #24187e7f
@@ -233,15 +234,17 @@ class ExportedModel:
     def _load(self, folder: Path, kind: str, threads: int):
         if kind == 'onnx':
             return OnnxEncoder(folder, threads)
+        if kind == 'tabular':
+            return TabularEncoder.load(folder)
         return _Lsa(folder) if kind == 'lsa' else _Descriptors()
 
-    def inputs(self, texts: list, images: list) -> _Inputs:
-        "What the members read about products; every encoder runs once"
+    def inputs(self, values: dict) -> _Inputs:
+        "What the members read about products (view -> N values); every encoder runs once"
         vectors, present = {}, {}
         for key, encoder in self.encoders.items():
-            values = texts if encoder.view == 'text' else images
-            vectors[key], present[key] = encoder.encode(values)
-        return _Inputs(vectors, present, [self.words(t) if self.words else _none for t in texts])
+            vectors[key], present[key] = encoder.encode(values[encoder.view])
+        words = [self.words(t) if self.words else _none for t in values['text']]
+        return _Inputs(vectors, present, words)
 
     def only(self, x: _Inputs, view: str) -> _Inputs:
         "The same products when every other view is missing"
@@ -261,7 +264,7 @@ def _product_text(product: dict) -> str:
     parts = (product.get(k) for k in ('title', 'description'))
     return join_texts([clean_text(p) if p else None for p in parts])
 
-
+# %% ../../nbs/serve/02_runtime.ipynb #057ed28b
 class OnnxEngine:
     "An exported model, ready to answer"
 
@@ -275,6 +278,7 @@ class OnnxEngine:
         self.views, self.threshold = tuple(about['views']), float(about['min_confidence'])
         self.card, self.image_size = about['card'], about['image_size']
         self._model = ExportedModel(self.folder, about, threads)
+        self.columns = columns_read(self._model.encoders.values())
 
     def __repr__(self):
         encoders = ', '.join(self._model.encoders) or 'none'
@@ -283,13 +287,13 @@ class OnnxEngine:
 
     def predict(
         self,
-        products: list,  # N dictionaries with title, description and image (decoded, or None)
+        products: list,  # N dictionaries with title, description, image (decoded) and tabular
     ) -> tuple:  # (N, C) float32; view -> (N, C) float32
         "Probabilities, and those from each view alone (the training shares where it is missing)"
         if not products:
             return np.zeros((0, len(self.classes)), np.float32), {}
-        texts, images = map(_product_text, products), [p.get('image') for p in products]
-        x = self._model.inputs(list(texts), images)
+        values = {k: [p.get(k) for p in products] for k in ('image', 'tabular')}
+        x = self._model.inputs(values | dict(text=[*map(_product_text, products)]))
         proba = self._model.proba(x)
         if len(self.views) == 1:
             return proba, {self.views[0]: proba}
