@@ -294,14 +294,14 @@ class Bar(Callback):
 
     def before_fit(self):
         total = self.n_epoch * len(self.dls.train)
-        self.bar = progress(None, total, self.text, 'batch', self.delay)
+        self.progress_bar = progress(None, total, self.text, 'batch', self.delay)
 
     def after_batch(self):
         if self.training:
-            self.bar.update()
+            self.progress_bar.update()
 
     def after_fit(self):
-        self.bar.close()
+        self.progress_bar.close()
 
 # %% ../../nbs/models/01_losses_and_callbacks.ipynb #03e44169
 precisions = dict(fp32=None, bf16=torch.bfloat16, fp16=torch.float16)
