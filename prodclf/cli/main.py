@@ -287,8 +287,10 @@ def _as_trained(predictor, data, given: dict, *more) -> dict:
 
     if is_prepared(data) or str(data) == 'embedded':
         return given
-    roles = 'title', 'text', 'image', *more
+    roles = 'title', 'text', 'image', 'max_images', *more
     found = {k: v for k, v in predictor.columns.items() if k in roles} | given
+    if given.get('image') == 'none':
+        found['max_images'] = given.get('max_images')
     asked = predictor.columns.get('columns')
     if asked and 'columns' not in given:
         names = table_names(data, found.get('encoding', 'utf-8'))
@@ -371,6 +373,7 @@ def predict(
 
     clock = Clock()
     from prodclf.data.catalog import iter_catalog
+    from prodclf.data.dataset import is_prepared
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
@@ -381,6 +384,8 @@ def predict(
         columns = dict(images=os.path.commonpath([*data.image.dropna()]))
     else:
         columns = dict.fromkeys(_of_no_use, 'none') | _as_trained(predictor, data, columns)
+        if is_prepared(data):
+            columns.setdefault('max_images', predictor.columns.get('max_images', 1))
     readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
     rows, found, notes = _write_predictions(readings, ask, out, refused)

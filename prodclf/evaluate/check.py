@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np, pandas as pd
 
 from ..core import ProdclfError, atomic_path, rng
-from ..data.catalog import drop_images, join_readings, read_blocks
+from ..data.catalog import join_readings, read_blocks
+from ..data.image_sets import drop_images
 from ..data.dataset import ProductDataset, is_prepared
 from ..data.images import is_address
 from ..data.prepare import open_products, open_source

@@ -33,8 +33,10 @@ class TorchEngine:
         name: str = 'model',  # for the card
         created: str = None,  # ISO time, for the card
     ):
-        from prodclf.encoders.tabular import refuse_columns  # needs pandas
+        from prodclf.encoders.set_pooling import refuse_sets  # needs pandas
+        from prodclf.encoders.tabular import refuse_columns
 
+        refuse_sets(predictor, 'a request')
         refuse_columns(predictor, 'a request')
         self.predictor, p = predictor, predictor
         members = [p.members[m] for m in p.blend.weights]

@@ -32,6 +32,7 @@ from prodclf.encoders.onnx import (
     text_scales,
     write_onnx,
 )
+from ..encoders.set_pooling import refuse_sets
 from ..encoders.tabular import refuse_columns
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
@@ -366,6 +367,7 @@ def export_model(
 ) -> dict:  # the card: what a person wants to know of the model and of its variants
     """Write a model as a folder that runs without torch; raises `ProdclfError` for what cannot be
     exported, and where eight bits are asked for without labeled products"""
+    refuse_sets(predictor, 'an export')
     refuse_columns(predictor, 'an export')
     if int8 and dataset is None:
         raise ProdclfError(

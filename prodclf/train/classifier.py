@@ -18,6 +18,7 @@ from ..data.dataset import ProductDataset, as_dataset, uniform, view_columns
 from ..data.splits import require_classes, require_parts, split_rows
 from ..encoders.embeddings import embed
 from ..encoders.registry import make_encoders, sample_rows
+from ..encoders.set_pooling import most_images
 from ..encoders.tabular import check_leaks
 from ..evaluate.calibration import threshold_table
 from ..evaluate.metrics import compare_paired
@@ -381,10 +382,12 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
-    if config.framework != 'pytorch' and 'tabular' in encoders:
+    more = dict(tabular='columns', images='several images')
+    more = [more[v] for v in rows.dataset.views if v in more and (v in encoders or v == 'images')]
+    if config.framework != 'pytorch' and more:
         raise ProdclfError(
-            f'framework={config.framework!r} reads no columns. Remedy: leave out --columns, or '
-            '--framework pytorch'
+            f'framework={config.framework!r} reads no {more[0]}. Remedy: leave out '
+            f'{"--columns" if more[0] == "columns" else "--max-images"}, or --framework pytorch'
         )
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
@@ -469,6 +472,8 @@ def fit_classifier(
     paths, predictor = rows.dataset.paths(rows.classes), training.predictor
     predictor.paths = dict(zip(rows.classes, paths, strict=True)) if paths else {}
     predictor.columns = dict(columns or {})
+    if 'images' in rows.dataset.views:
+        predictor.columns.setdefault('max_images', most_images(rows.dataset))
     sizes = {
         name: int((rows.split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))
     }
