@@ -122,7 +122,9 @@ def align_encoders(
         order = draw.permutation(rows)[: len(rows) // size * size]
         batches = np.split(order, len(order) // size)
         for some in progress(batches, text=f'epoch {epoch + 1}', unit='step'):
-            parts = [reader.read(some[i : i + part]) for i in range(0, size, part)]
+            shown = reader.draw(some, draw)
+            parts = (slice(i, i + part) for i in range(0, size, part))
+            parts = [reader.read(some[p], shown if shown is None else shown[p]) for p in parts]
             parts = [type(p)(*(t.to(device) for t in p)) for p in parts]
             opt.zero_grad()
             cached_backward(model, parts, torch.as_tensor(groups[some], device=device), autocast)
