@@ -4,6 +4,7 @@ import io, json, shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from prodclf.core import ProdclfError
@@ -227,3 +228,41 @@ def test_the_estimator(table):
     for wrong in dict(image='main,photos'), dict(max_images=2):
         with pytest.raises(ProdclfError, match='Remedy'):
             MultimodalClassifier(text='title', **wrong).fit(frame, frame.category)
+
+
+def test_a_network_draws_one_in_training_and_averages_all_in_prediction(table, tmp_path):
+    from prodclf.models.dataloaders import product_dataloaders
+    from prodclf.models.learner import product_learner
+
+    data = ProductDataset(read_catalog(table, **read).products)
+    rows = np.arange(len(data))
+    parts = data.subset(rows[rows % 3 > 0]), data.subset(rows[rows % 3 == 0])
+    how = dict(text=None, image='tiny', bs=16, augment=False, num_workers=0)
+    two = [product_dataloaders(*parts, **how, seed=s) for s in (0, 0, 1)]
+    seen = [[x[0].float().mean((1, 2, 3)) for _ in range(2) for x, _ in dls.train] for dls in two]
+    flat = [np.sort(np.concatenate(s)) for s in seen]
+    assert (flat[0] == flat[1]).all() and (flat[0] != flat[2]).any()                             # seeded
+    n = len(parts[0])
+    assert all(len(x) <= 16 for x in seen[0]) and len(flat[0]) == 2 * n                          # the cost of a step stays
+    epochs = [np.sort(np.concatenate(s[:len(s) // 2])) for s in seen] + [np.sort(np.concatenate(seen[0][len(seen[0]) // 2:]))]
+    assert (epochs[0] != epochs[3]).any()                                                        # another draw in another epoch
+    x, y = two[0].valid.one_batch()
+    assert len(x[0]) > len(y) and x.owner.max() < len(y)                                         # all of them where it predicts
+    learner = product_learner(two[0], fusion='image')
+    learner.fine_tune(1)
+    table_ = parts[1].take(range(len(parts[1])))
+    expected = learner.logits(table_)
+    assert np.abs(learner.logits(shuffled(table_).drop(columns='images')) - expected).max() > 1e-3
+    model = learner.model.eval()
+    places = [[r.image, *further_images(r.images)] for r in table_.itertuples()]
+    some = [i for i, p in enumerate(places) if len(p) == 3][:2]
+    features = [learner.model.image.encode(places[i])[0].mean(0) for i in some]
+    z = model.head({'image': torch.tensor(np.stack(features)).float()}, {'image': torch.ones(len(some), dtype=torch.bool)})
+    assert np.abs(z.detach().numpy() - expected[some]).max() < 1e-3                              # the mean of the features
+    config = TrainConfig(text=None, image='tiny', mode='finetune', epochs=1, min_count=3, batch_size=16)
+    training = train_classifier(data, config)
+    assert training.predictor.columns['max_images'] == 3
+    name = next(m for m in training.predictor.members if m != 'linear_svm')
+    training.predictor.save(tmp_path / 'model')
+    back, few = load_model(tmp_path / 'model'), data.take(range(30))
+    assert (back.predict_proba(few, name) == back.predict_proba(shuffled(few), name)).all()
