@@ -57,7 +57,7 @@ budgets = {
     'cli': 11_600,
     'serve': 24_800,
     'evaluate, rooms': 5_500,
-    'data, rooms': 1_900,
+    'data, rooms': 2_000,
     'encoders, rooms': 7_400,
     'models, rooms': 9_600,
     'train, rooms': 23_900,

@@ -300,6 +300,14 @@ def _as_trained(predictor, data, given: dict, *more) -> dict:
     return found
 
 
+def _images_of(predictor, folder) -> dict:
+    "How many images of a product are read of the parts of a prepared folder"
+    from prodclf.data.dataset import is_prepared
+
+    most = predictor.columns.get('max_images', 1)
+    return dict(max_images=most) if is_prepared(folder) else {}
+
+
 def _note_spellings(known: list, found: list):
     """Say which of the categories that were found are known under another spelling; raises where
     all are"""
@@ -373,7 +381,6 @@ def predict(
 
     clock = Clock()
     from prodclf.data.catalog import iter_catalog
-    from prodclf.data.dataset import is_prepared
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
@@ -383,9 +390,8 @@ def predict(
         data = open_data(data, columns).source
         columns = dict(images=os.path.commonpath([*data.image.dropna()]))
     else:
-        columns = dict.fromkeys(_of_no_use, 'none') | _as_trained(predictor, data, columns)
-        if is_prepared(data):
-            columns.setdefault('max_images', predictor.columns.get('max_images', 1))
+        usual = dict.fromkeys(_of_no_use, 'none') | _images_of(predictor, data)
+        columns = usual | _as_trained(predictor, data, columns)
     readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
     rows, found, notes = _write_predictions(readings, ask, out, refused)

@@ -225,6 +225,9 @@ def both_views(
     refuse(text or image, '--encoder', why)
     return encoder, encoder
 
+
+category_options = ('depth', 'separator', 'missing', 'merge_categories')  # of `takes_columns`
+
 # %% ../../nbs/cli/01_options.ipynb #5b9df9c2
 _columns = dict(
     images=('folder of the image files; default: images/ beside DATA',),
@@ -252,7 +255,6 @@ _columns = dict(
         ),
     ),
 )
-category_options = ('depth', 'separator', 'missing', 'merge_categories')
 _kinds = dict(images=Path, depth=int, merge_categories=bool, max_images=int)
 
 

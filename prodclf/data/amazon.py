@@ -160,6 +160,11 @@ def _abo_cells(record: dict, language='en', label='main', images=None, max_image
     )
 
 # %% ../../nbs/data/09_amazon.ipynb #8e6c7855
+_choices = {  # options that a published source has
+    'abo': {'language', 'images', 'max_images'},
+    'amazon-reviews': {'max_images'},
+    'amazon-products': set(),
+}
 _sizes = ('hi_res', 'large', 'thumb')
 
 
@@ -283,13 +288,10 @@ def open_source(
         source = 'table' if isinstance(path, pd.DataFrame) else detect_source(path, encoding)
     roles = {k: v for k, v in roles.items() if v is not None}
     text_only = source != 'table' and roles.get('image') in ('none', '', False)
-    several = max_images if max_images != 1 else None
-    options = dict(language=language, images=images, max_images=several) | roles
+    options = dict(language=language, images=images, max_images=max_images > 1 or None) | roles
     if text_only:
         options.pop('image')
-    allowed = dict(table={'images', 'max_images', *roles})
-    allowed |= {'abo': {'language', 'images', 'max_images'}, 'amazon-reviews': {'max_images'}}
-    allowed = allowed.get(source, set())
+    allowed = _choices.get(source, {'images', 'max_images', *roles})
     for name, value in options.items():
         if value is not None and name not in allowed:
             raise ProdclfError(

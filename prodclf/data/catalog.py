@@ -173,10 +173,8 @@ def table_adapter(
 
     def adapt(record):
         get, cell = record.get, record.get(image) if image else None
-        found = [find_image(cell, folder)] if image else []
-        if max_images > 1:
-            found = find_images(images_in(record, columns), folder)
-        found = image_set(found, max_images)
+        several = max_images > 1 and find_images(images_in(record, columns), folder)
+        found = image_set(several or [find_image(cell, folder)] * bool(image), max_images)
         if found['trouble'] and folder is None and not on_the_web:
             raise _no_folder(cell)
         if folder is None and is_address(found['image']):
@@ -390,6 +388,14 @@ def _files_of(source) -> tuple:
     files, place = table_files(source), Path(source).expanduser()
     return files, place.parent if place.is_file() else place
 
+
+def _with_further(found: Columns, names: list, asked, most: int, source) -> Columns:
+    "The columns with those of further images: asked for, or None: those with a usual name"
+    if most == 1 or not found.image:
+        return found
+    more = further_columns(names, found.image) if asked is None else asked
+    return found._replace(images=tuple(_find_column(names, c, 'image', source) for c in more))
+
 # %% ../../nbs/data/08_catalog.ipynb #e061a471
 def table_source(
     source,  # CSV, Parquet or JSON Lines file, a folder of them, or a data frame
@@ -397,21 +403,17 @@ def table_source(
     need_label: bool = True,  # raise where there is no column of labels
     encoding: str = 'utf-8',  # of CSV and JSON Lines
     title: str = None,  # column that a person is shown; default 'title'
-    # columns that the model reads, comma-separated or a list; default 'title,description' as far as
-    # they exist
-    text=None,
-    image=None,  # columns with file names, the main one first; default 'image', 'none': text only
+    text=None,  # columns to read, comma-separated or a list; default 'title,description'
+    image=None,  # columns with file names, the main one first; default 'image'; 'none': no images
     label: str = None,  # column with the category; default 'label', else 'category'
     group: str = None,  # column whose equal values stay on one side of a split; default 'group'
     path: str = None,  # column with the category path; default 'path', else 'category_path'
-    # column that names a product; default 'id' or another usual name, else its content
-    id: str = None,
+    id: str = None,  # column that names a product; default 'id' or a usual name, else its content
     split: str = None,  # column that says train, valid or test; default 'split'
     depth: int = None,  # steps of a category path that are kept
     separator: str = None,  # between several categories in a cell, of which the first is taken
     missing: str = None,  # further names, with commas between, that stand for no category
-    # further columns that the model reads, such as 'brand,price'; see `tabular_columns`
-    columns=None,
+    columns=None,  # further columns that the model reads; see `tabular_columns`
     max_images: int = 1,  # images of a product that are read
     merge_categories=False,  # join spellings of a category; a list of names: under these
 ) -> Source:
@@ -425,11 +427,7 @@ def table_source(
     roles, folder, notes = table_images(about.names, lambda: rows, roles, images, place)
     found = choose_columns(about.names, name, need_label, rows, **roles)
     found, said = columns_by_content(found, roles, rows)
-    if max_images > 1 and found.image:
-        more = more if image is not None else further_columns(about.names, found.image)
-        found = found._replace(
-            images=tuple(_find_column(about.names, c, 'image', name) for c in more)
-        )
+    found = _with_further(found, about.names, more if image else None, max_images, name)
     keys = tabular_columns(columns, about.names, found, name)
     notes = [*about.notes, *notes, *filter(None, [str(found)]), *said]
     guessed = id is None and str(found.id).lower() != 'id'

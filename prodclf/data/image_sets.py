@@ -10,7 +10,7 @@ __all__ = ['lost_note', 'unfetched_note', 'find_images', 'image_set', 'further_c
 import re
 from collections import Counter
 from dataclasses import replace
-from itertools import chain, repeat
+from itertools import chain
 
 import numpy as np, pandas as pd
 from ..core import ProdclfError
@@ -150,8 +150,8 @@ def image_sources(
 ) -> list:  # N lists of paths, addresses or bytes
     "The images of each product as they were found, the main one first"
     origin = reading.origin
-    further = origin.further if 'further' in origin else repeat(())
-    rows = zip(reading.products.image, origin.image_bytes, further)
+    further = origin.further if 'further' in origin else [()] * len(origin)
+    rows = zip(reading.products.image, origin.image_bytes, further, strict=True)
     sources = ((image if data is None else data, more) for image, data, more in rows)
     return [[s, *more] if isinstance(s, (str, bytes)) else [] for s, more in sources]
 

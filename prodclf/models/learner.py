@@ -50,8 +50,7 @@ from fastai.optimizer import OptimWrapper
 
 # %% ../../nbs/models/06_learner.ipynb #abb239aa
 class ProductClassifier(nn.Module):
-    """A fusion head over a text and an image encoder, either of which may be None; batches of
-    products or vectors in, logits out"""
+    "A fusion head over a text and an image encoder, or one of them: products in, logits out"
 
     def __init__(
         self,

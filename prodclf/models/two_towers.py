@@ -87,7 +87,7 @@ def cached_backward(
     _set_random_state(after)
     return loss.detach()
 
-# %% ../../nbs/models/18_two_towers.ipynb #348d21e0
+# %% ../../nbs/models/18_two_towers.ipynb #6a52633c
 def _pairs_of(products) -> np.ndarray:
     "The rows that have both views"
     rows = np.flatnonzero(products.text.notna() & products.image.notna())
@@ -98,7 +98,7 @@ def _pairs_of(products) -> np.ndarray:
         )
     return rows
 
-
+# %% ../../nbs/models/18_two_towers.ipynb #348d21e0
 def align_encoders(
     products,  # product table, of which those with both views are used
     text: nn.Module,  # text encoder that will be trained

@@ -375,6 +375,19 @@ def fresh_encoders(
     options = _encoder_options(views, config)
     return make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options)
 
+
+def _refuse_twin(rows, config, encoders):
+    "Raise where TensorFlow is to read what its networks do not"
+    unread = {
+        'no columns; leave out --columns': 'tabular' in encoders,
+        'one image of a product; leave out --max-images': 'images' in rows.dataset.views,
+    }
+    for what in (w for w, is_read in unread.items() if is_read and config.framework != 'pytorch'):
+        what, remedy = what.split('; ')
+        raise ProdclfError(
+            f'framework={config.framework!r} reads {what}. Remedy: {remedy}, or --framework pytorch'
+        )
+
 # %% ../../nbs/train/03_classifier.ipynb #09054452
 def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **options):
     "Networks, and members beside them"
@@ -382,13 +395,7 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
-    more = dict(tabular='columns', images='several images')
-    more = [more[v] for v in rows.dataset.views if v in more and (v in encoders or v == 'images')]
-    if config.framework != 'pytorch' and more:
-        raise ProdclfError(
-            f'framework={config.framework!r} reads no {more[0]}. Remedy: leave out '
-            f'{"--columns" if more[0] == "columns" else "--max-images"}, or --framework pytorch'
-        )
+    _refuse_twin(rows, config, encoders)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)
