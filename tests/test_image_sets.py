@@ -123,6 +123,47 @@ def test_images_inside_the_rows(table, tmp_path):
     assert plain.views == ['text', 'image'] and 'images' not in plain.take([0])
 
 
+def test_a_placeholder_gives_way_to_another_image(table, tmp_path):
+    "A table in memory and a prepared folder agree on what is shown instead, and count it"
+    images = table.parent / 'images'
+    Image.new('RGB', (48, 48), 'white').save(images / 'none.png')
+    rows = pd.DataFrame(dict(id=range(60), title=[f'thing {i}' for i in range(60)], image='none.png', image_2=[f'{i}-1.png' if i % 2 else None for i in range(60)],
+                             label=list('ab') * 30))
+    rows.to_csv(tmp_path / 'products.csv', index=False)
+    reading = read_catalog(tmp_path / 'products.csv', images=images, max_images=2)
+    shop = prepare(tmp_path / 'products.csv', tmp_path / 'shop', images=images, max_images=2)
+    for p, notes in (reading.products, reading.notes), (shop.take(range(60)), shop.manifest['notes']):
+        odd = p.id.astype(int) % 2 == 1
+        assert p.image[odd].notna().sum() == 29 and p.image[~odd].isna().all() and p['images'].isna().all()   # 5-1 is damaged
+        assert sum(v.startswith('60 products share a placeholder') for v in notes) == 1
+    assert shop.parts[0].pictures == 29 and load_image(shop.take([1]).image[0]).size == (48, 48)
+
+
+def test_images_on_the_web(table, tmp_path):
+    "Fetched by `prepare`; one that is gone is left out, its product stays with the others"
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+    from prodclf.data.prepare import PrepareConfig
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_): pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(table.parent / 'images')))
+    Thread(target=server.serve_forever, daemon=True).start()
+    at = f'http://127.0.0.1:{server.server_port}'
+    cells = [f'{at}/1-0.png, {at}/1-1.png', f'{at}/gone.png,{at}/2-1.png', f'{at}/0-0.png']
+    pd.DataFrame(dict(title=list('abc'), image=cells, label=list('xyx'))).to_csv(tmp_path / 'products.csv', index=False)
+    quick = dict(allow_private=True, wait=.01, delay=0)
+    shop = prepare(tmp_path / 'products.csv', tmp_path / 'shop', PrepareConfig(fetch=True), max_images=2, workers=1, download=quick)
+    server.shutdown()
+    p = shop.take(range(3))
+    assert p.image.notna().all() and [len(further_images(v)) for v in p['images']] == [1, 0, 0]
+    assert any(v.startswith('1 images could not be used; their products stay with their other') for v in shop.manifest['notes'])
+    plain = read_catalog(tmp_path / 'products.csv', max_images=2)
+    assert plain.products.image.isna().all() and any('web addresses' in v for v in plain.notes)
+
+
 def shuffled(products, seed=0):
     "The same sets in another order, an image twice"
     draw, found = np.random.default_rng(seed), products.copy()
