@@ -106,7 +106,7 @@ def test_bars_and_titles(site):
 
 def test_titles_have_numbers():
     assert [made.title_of(p) for p in ('00_core.ipynb', 'data/08_catalog.ipynb', 'active/03_badge.ipynb', 'models/01_losses_and_callbacks.ipynb', 'tutorials/results.ipynb')] == [
-        '1 Core', '2.7 Catalog', '8.3 BADGE', '6.1 Losses and callbacks', 'Results']
+        '1 Core', '2.8 Catalog', '8.3 BADGE', '6.1 Losses and callbacks', 'Results']
     titles = [made.title_of(p) for _, _, chapters in made.parts() for p in chapters]
     assert len(titles) == len(set(titles)) > 100
 
