@@ -89,7 +89,7 @@ def parts() -> list:
 
 @cache
 def numbers() -> dict:
-    "Notebook -> its number in the book: data/07_catalog.ipynb is 2.7"
+    "Notebook -> its number in the book: data/08_catalog.ipynb is 2.8"
     return {
         p: f'{n}.{int(Path(p).name[:2])}' if '/' in p else f'{n}'
         for n, _, chapters in parts()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, features
 from prodclf.core import ProdclfError
 from prodclf.data.catalog import read_catalog
-from prodclf.data.images import ImageFolder, check_image, find_image, first_of, image_columns, load_image, table_images
+from prodclf.data.images import ImageFolder, check_image, find_image, image_columns, load_image, names_of, table_images
 from prodclf.data.prepare import open_products, prepare
 from prodclf.data.tables import remedy
 
@@ -157,7 +157,7 @@ def test_the_first_of_several_addresses(tmp_path, cell):
 
 
 def test_commas_of_an_address_are_its_own():
-    for url in ('https://res.example/w_300,h_300/a.jpg', 'https://res.example/a.jpg?crop=1,2;3', 'https://proxy.example/?u=https://c.example/a.jpg'): assert first_of(url) == url
+    for url in ('https://res.example/w_300,h_300/a.jpg', 'https://res.example/a.jpg?crop=1,2;3', 'https://proxy.example/?u=https://c.example/a.jpg'): assert names_of(url) == [url]
 
 
 def test_an_image_inside_the_cell():

@@ -105,8 +105,8 @@ def test_bars_and_titles(site):
 
 
 def test_titles_have_numbers():
-    assert [made.title_of(p) for p in ('00_core.ipynb', 'data/07_catalog.ipynb', 'active/03_badge.ipynb', 'models/01_losses_and_callbacks.ipynb', 'tutorials/results.ipynb')] == [
-        '1 Core', '2.7 Catalog', '8.3 BADGE', '6.1 Losses and callbacks', 'Results']
+    assert [made.title_of(p) for p in ('00_core.ipynb', 'data/08_catalog.ipynb', 'active/03_badge.ipynb', 'models/01_losses_and_callbacks.ipynb', 'tutorials/results.ipynb')] == [
+        '1 Core', '2.8 Catalog', '8.3 BADGE', '6.1 Losses and callbacks', 'Results']
     titles = [made.title_of(p) for _, _, chapters in made.parts() for p in chapters]
     assert len(titles) == len(set(titles)) > 100
 
@@ -242,7 +242,7 @@ def test_llms_txt(built):
 
 def test_about_pages(built):
     text = (built/'about/contributing.qmd').read_text()
-    assert '[`nbs/data/07_catalog.ipynb`](../data/07_catalog.ipynb)' in text and '## Where is what' in text
+    assert '[`nbs/data/08_catalog.ipynb`](../data/08_catalog.ipynb)' in text and '## Where is what' in text
     assert '## 0.1.0' in (built/'about/changelog.qmd').read_text() and 'Permission is hereby granted' in (built/'about/license.qmd').read_text()
 
 

@@ -118,7 +118,7 @@ def prepare(
     refuse(allow_private and not fetch_images, '--allow-private', 'is for --fetch-images')
     text_only = columns.get('image') == 'none'
     idle = columns | parts | dict(fetch_images=fetch_images)
-    for name in ('longest', 'fetch_images', 'images', 'bad_image'):
+    for name in ('longest', 'fetch_images', 'images', 'max_images', 'bad_image'):
         refuse(idle.get(name) and text_only, option_name(name), 'is for images, not --image none')
     quiet_libraries()
     from prodclf.core import Clock

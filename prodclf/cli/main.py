@@ -287,8 +287,10 @@ def _as_trained(predictor, data, given: dict, *more) -> dict:
 
     if is_prepared(data) or str(data) == 'embedded':
         return given
-    roles = 'title', 'text', 'image', *more
+    roles = 'title', 'text', 'image', 'max_images', *more
     found = {k: v for k, v in predictor.columns.items() if k in roles} | given
+    if given.get('image') == 'none':
+        found['max_images'] = given.get('max_images')
     asked = predictor.columns.get('columns')
     if asked and 'columns' not in given:
         names = table_names(data, found.get('encoding', 'utf-8'))
@@ -296,6 +298,14 @@ def _as_trained(predictor, data, given: dict, *more) -> dict:
         if absent:
             say(f'  note: {", ".join(absent)}: no such column in {data}, taken as empty')
     return found
+
+
+def _images_of(predictor, folder) -> dict:
+    "How many images of a product are read of the parts of a prepared folder"
+    from prodclf.data.dataset import is_prepared
+
+    most = predictor.columns.get('max_images', 1)
+    return dict(max_images=most) if is_prepared(folder) else {}
 
 
 def _note_spellings(known: list, found: list):
@@ -380,7 +390,8 @@ def predict(
         data = open_data(data, columns).source
         columns = dict(images=os.path.commonpath([*data.image.dropna()]))
     else:
-        columns = dict.fromkeys(_of_no_use, 'none') | _as_trained(predictor, data, columns)
+        usual = dict.fromkeys(_of_no_use, 'none') | _images_of(predictor, data)
+        columns = usual | _as_trained(predictor, data, columns)
     readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
     rows, found, notes = _write_predictions(readings, ask, out, refused)

@@ -225,12 +225,16 @@ def both_views(
     refuse(text or image, '--encoder', why)
     return encoder, encoder
 
+
+category_options = ('depth', 'separator', 'missing', 'merge_categories')  # of `takes_columns`
+
 # %% ../../nbs/cli/01_options.ipynb #5b9df9c2
 _columns = dict(
     images=('folder of the image files; default: images/ beside DATA',),
     title=('column that a person is shown; default: title',),
     text=('columns to read, with commas between; default: title,description',),
-    image=('column with file names; default: image',),
+    image=('columns with file names, the main one first; default: image',),
+    max_images=('images of a product that are read, as a set; default: 1', dict(min=1)),
     label=('column with categories; default: label, else category',),
     group=('column that joins variants of a product; a split keeps them together',),
     path=("column with category paths such as 'Home > Kitchen > Mugs'",),
@@ -251,8 +255,7 @@ _columns = dict(
         ),
     ),
 )
-category_options = ('depth', 'separator', 'missing', 'merge_categories')
-_kinds = dict(images=Path, depth=int, merge_categories=bool)
+_kinds = dict(images=Path, depth=int, merge_categories=bool, max_images=int)
 
 
 def takes_columns(

@@ -82,7 +82,7 @@ _encoding = dict(
 def _read_as(dataset) -> dict:
     "How the table of a prepared dataset was read, for those that will be predicted"
     options = getattr(dataset, 'manifest', {}).get('about', {}).get('options', {})
-    names = ('title', 'text', 'image', 'columns', 'group', 'path', 'id', 'split')
+    names = ('title', 'text', 'image', 'max_images', 'columns', 'group', 'path', 'id', 'split')
     names += category_options
     return {k: options[k] for k in names if k in options}
 

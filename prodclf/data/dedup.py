@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['flat', 'default_distance', 'placeholder_note', 'SeenIds', 'content_id', 'text_hash', 'text_hashes', 'perceptual_hash',
            'as_rows', 'bits_apart', 'merge_groups', 'near_pairs', 'same_groups', 'placeholder_rows',
-           'without_placeholders', 'join_parts']
+           'without_placeholders', 'next_image', 'join_parts']
 
 # %% ../../nbs/data/06_dedup.ipynb #031f9e51
 import hashlib, re, unicodedata
@@ -19,7 +19,7 @@ import pandas as pd
 from PIL import Image
 from ..core import ProdclfError, digest, progress
 from .dataset import name_hashes
-from .text import cell_text
+from .text import cell_text, further_images, images_cell
 
 # %% ../../nbs/data/06_dedup.ipynb #27677835
 class SeenIds:
@@ -437,7 +437,23 @@ def without_placeholders(
     uses = products.groupby('image')[['text', 'label']].nunique()
     shared = uses.index[(uses.text > most) & (uses.label > 1)]
     bare = products.image.isin(shared) & products.text.notna()
-    return products.assign(image=products.image.mask(bare)) if bare.any() else products
+    if not bare.any():
+        return products
+    products = products.assign(image=products.image.mask(bare))
+    if 'images' in products:
+        pairs = [next_image(cell) for cell in products.images[bare]]
+        products.loc[bare, ['image', 'images']] = pd.DataFrame(
+            pairs, products.index[bare]
+        ).to_numpy()
+    return products
+
+
+def next_image(
+    cell,  # of the column `images`
+) -> tuple:
+    "The first of the further images of a product, and the cell with the others; None without one"
+    first, *more = further_images(cell) or [None]
+    return first, images_cell(more)
 
 # %% ../../nbs/data/06_dedup.ipynb #db362faf
 def join_parts(

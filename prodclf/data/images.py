@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['max_bytes', 'max_pixels', 'ImageError', 'image_data', 'pack', 'open_header', 'load_image', 'shrink', 'check_image',
-           'check_images', 'ImageFolder', 'first_of', 'is_address', 'find_image', 'image_columns', 'table_images']
+           'check_images', 'ImageFolder', 'names_of', 'is_address', 'find_image', 'image_columns', 'table_images']
 
 # %% ../../nbs/data/04_images.ipynb #e8cf86ed
 import base64, binascii, difflib, io, os, re, stat, tarfile, threading, unicodedata, warnings
@@ -360,21 +360,29 @@ def _spellings(
                 yield '/'.join(some)
 
 
-def first_of(
-    cell: str,  # what a cell holds
-) -> str:
-    "The first of several names or addresses in a cell; the cell itself where it holds one"
-    if cell[:1] == '[' and cell[-1:] == ']':
-        quoted = re.match(r'\[\s*[ub]?([\'"])(.*?)\1', cell)
-        cell = quoted[2].replace('\\/', '/') if quoted else cell[1:-1].strip()
+_quoted = re.compile(r'(?:\[|,)\s*[ub]?([\'"])(.*?)\1')
+
+
+def _split_names(cell: str) -> list:
     if 'http' in cell:
-        return re.split(r'[\s,;|]+(?=https?://)', cell.strip(' ,;|'))[0]
+        return re.split(r'[\s,;|]+(?=https?://)', cell.strip(' ,;|'))
     for mark in '|;,\n':
         names = [n for n in map(str.strip, cell.split(mark)) if n]
         ends = {bool(_ending.search(re.split(r'[?#]', n)[0])) for n in names}
         if len(names) > 1 and (ends == {True} or (ends == {False} and mark in '|;')):
-            return names[0]
-    return cell
+            return names
+    return [cell]
+
+
+def names_of(
+    cell: str,  # what a cell holds
+) -> list:
+    "Each of several names or addresses in a cell; the cell itself where it holds one"
+    names = [cell]
+    if cell[:1] == '[' and cell[-1:] == ']':
+        quoted = _quoted.findall(cell) if re.match(r'\[\s*[ub]?[\'"]', cell) else []
+        names = [name.replace('\\/', '/') for _, name in quoted] or [cell[1:-1].strip()]
+    return [one for name in names for one in _split_names(name)]
 
 # %% ../../nbs/data/04_images.ipynb #9c6ccd4b
 def _fitting(folder: ImageFolder, name: str) -> list:
@@ -417,7 +425,7 @@ _no_image = 'nan none null n/a na n.a. #n/a #ref! #value! <na> nil undefined - -
 _no_image = frozenset(_no_image.split())
 _base64 = re.compile(r'(data:[^,]*;base64,|(?=/9j/|iVBORw0KGgo|R0lGOD|UklGR))\s*(.*)', re.S)
 _bare = re.compile(r'(//|www\.)[\w-]+(\.[\w-]+)+/')
-_first = 'cells hold a list of images, of which the first is used'
+_first = 'cells hold a list of images, of which the first is used (--max-images N reads more)'
 
 
 def is_address(
@@ -450,7 +458,7 @@ def find_image(
     if not name:
         return None, None, None, None
     if is_address(name):
-        first = first_of(name)
+        first = names_of(name)[0]
         return clean_id(first), None, None, None if first == name else _first
     path, trouble = folder.find(name) if folder else (None, 'image missing: no folder of images')
     return (path, None, None, None) if path else _find_otherwise(name, folder, trouble)
@@ -472,7 +480,7 @@ def _find_otherwise(name: str, folder: ImageFolder, trouble: str) -> tuple:
     path, trouble, note = _find_near(folder, name, trouble) if folder else (None, trouble, None)
     if path or trouble.startswith('image ambiguous'):
         return path, None, trouble, note
-    if (first := first_of(name)) != name:
+    if (first := names_of(name)[0]) != name:
         path, data, trouble, note = find_image(first, folder)
         return path, data, trouble, _first if path or data else note
     return None, None, trouble, folder and _missing_note(folder, name)
@@ -498,7 +506,7 @@ def _names_image(cell) -> bool:
     "Whether a cell holds an image, its address or its file name"
     if find_image(cell, None)[:2] != (None, None):
         return True
-    return bool(_ending.search(re.split(r'[?#]', first_of(cell))[0]))
+    return bool(_ending.search(re.split(r'[?#]', names_of(cell)[0])[0]))
 
 
 def image_columns(
@@ -529,7 +537,7 @@ def _images_folder(images, place):
 
 def _shared_folders(cells: list) -> list:
     "The folders that all names in the cells begin with"
-    names = [first_of(v) for v in cells if isinstance(v, str) and not is_address(v)]
+    names = [names_of(v)[0] for v in cells if isinstance(v, str) and not is_address(v)]
     steps = [[s for s in re.split(r'[\\/]', n) if s not in ('', '.')][:-1] for n in names]
     return os.path.commonprefix(steps) if len(set(names)) > 1 else []
 

@@ -324,11 +324,13 @@ class Columns(NamedTuple):
     group: str
     id: str
     split: str
+    images: tuple = ()  # further columns of images
 
     @property
     def used(self) -> list:
         "The names of all columns that are read"
-        return list(dict.fromkeys(c for c in (self.title, *self.text, *self[2:]) if c))
+        names = self.title, *self.text, *self[2:-1], *self.images
+        return list(dict.fromkeys(c for c in names if c))
 
     def __str__(self):
         return ', '.join(
@@ -448,7 +450,7 @@ def choose_columns(
     found = Columns(
         title or (text[0] if text and roles.get('title') is None else None),
         tuple(dict.fromkeys(text)),
-        **{r: pick(r, r, *_also.get(r, ())) for r in Columns._fields[2:]},
+        **{r: pick(r, r, *_also.get(r, ())) for r in Columns._fields[2:-1]},
     )
     return _check_columns(found, names, source, need_label, rows)
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['text_limit', 'no_words', 'split_words', 'clean_text', 'cell_text', 'filled_text', 'join_texts', 'tabular_cell',
-           'column_key', 'clean_id', 'without_brackets', 'clean_path', 'Rejected', 'open_bytes', 'is_marked',
-           'find_encoding', 'text_blocks', 'line_blocks', 'text_lines', 'check_encoding', 'Dialect', 'csv_reader',
-           'wide_fields', 'name_hits', 'header_at', 'find_dialect']
+           'images_cell', 'further_images', 'column_key', 'clean_id', 'without_brackets', 'clean_path', 'Rejected',
+           'open_bytes', 'is_marked', 'find_encoding', 'text_blocks', 'line_blocks', 'text_lines', 'check_encoding',
+           'Dialect', 'csv_reader', 'wide_fields', 'name_hits', 'header_at', 'find_dialect']
 
 # %% ../../nbs/data/01_text.ipynb #33859ba6
 import ast, codecs, csv, gzip, html, io, json, math, re, unicodedata, zipfile, zlib
@@ -150,6 +150,20 @@ def tabular_cell(
         elif text := clean_text(filled_text(value) or '', 200):
             found[key] = text
     return json.dumps(found, ensure_ascii=False) if found else None
+
+# %% ../../nbs/data/01_text.ipynb #1a7bc19c
+def images_cell(
+    places,  # of the further images of a product
+) -> str:
+    "What the column `images` holds: a JSON list; None where there are none"
+    return json.dumps(list(places), ensure_ascii=False) if len(places) else None
+
+
+def further_images(
+    cell,  # of the column `images`
+) -> list:
+    "The places of the further images of a product"
+    return json.loads(cell) if isinstance(cell, str) and cell else []
 
 # %% ../../nbs/data/01_text.ipynb #604e48df
 def column_key(

@@ -15,7 +15,8 @@ import numpy as np, pandas as pd
 from jinja2.filters import do_filesizeformat
 
 from ..core import ProdclfError, rng
-from ..data.catalog import drop_images, join_readings, read_blocks
+from ..data.catalog import join_readings, read_blocks
+from ..data.image_sets import drop_images
 from ..data.dataset import ProductDataset, is_prepared
 from ..data.images import is_address
 from ..data.prepare import open_products, open_source

@@ -27,6 +27,7 @@ from ..data.images import load_image
 from ..encoders.preparation import prepare_image
 from ..encoders.registry import make_encoders
 from ..encoders.image import ImageEncoder
+from ..encoders.set_pooling import most_images, view_values
 from ..encoders.text import TextEncoder
 from ..encoders.tokenize import length_batches
 from .augmentation import image_augmentations
@@ -70,13 +71,15 @@ class ImageRows:
 # %% ../../nbs/models/03_dataloaders.ipynb #0c07d2b8
 class ProductBatch(fastuple):
     """image (B,3,H,W), input_ids (B,T), attention_mask (B,T), present (B,2: text, image); with
-    further columns also their vectors (B,D), and present (B,3)"""
+    further columns also their vectors (B,D), and present (B,3). Where all of several images are
+    read, image is (B+K,3,H,W), the further ones last, and owner (K,) says whose they are"""
 
     image = property(lambda self: self[0])
     tokens = property(lambda self: dict(input_ids=self[1], attention_mask=self[2]))
     has_text = property(lambda self: self[3][:, 0])
     has_image = property(lambda self: self[3][:, 1])
     has_tabular = property(lambda self: self[3][:, 2])
+    owner = property(lambda self: self[5] if len(self) > 5 else None)
 
 # %% ../../nbs/models/03_dataloaders.ipynb #0692b716
 def _cells(products) -> list:
@@ -98,9 +101,14 @@ class ProductRows:
     ):
         n = len(products)
         self.tokens = text and text.tokenize(products.text.tolist())
-        self.images = image and ImageRows(products.image, keep, workers, **image.preparation)
+        cells = view_values(products, 'image') if image else [None] * n
+        sets = [v if isinstance(v, tuple) else (v,) for v in cells]
+        self.ends = np.cumsum([0, *map(len, sets)])  # N+1, where the images of a product lie
+        self.several = self.ends[-1] > n
+        paths = [path for some in sets for path in some]
+        self.images = image and ImageRows(paths, keep, workers, **image.preparation)
         has_text = ~self.tokens.missing if text else np.zeros(n, bool)
-        has_image = self.images.present if image else np.zeros(n, bool)
+        has_image = self.images.present[self.ends[:-1]] if image else np.zeros(n, bool)
         self.present = np.stack([has_text, has_image], 1)  # N,2
         self.vectors = None
         if tabular:
@@ -108,20 +116,43 @@ class ProductRows:
             self.present = np.concatenate([self.present, has[:, None]], 1)  # N,3
         self.lengths = self.tokens.lengths if text else np.ones(n, int)  # N
 
-    def read(
-        self,
-        rows,  # B row numbers
-    ) -> ProductBatch:
-        "The batch of these rows"
-        rows = np.asarray(rows)
-        empty = torch.zeros(len(rows), 1, dtype=torch.long)
-        t = self.tokens.batch(rows) if self.tokens else {}
-        x = self.images[rows] if self.images else torch.zeros(len(rows), 3, 1, 1, dtype=torch.uint8)
-        ids, mask = t.get('input_ids', empty), t.get('attention_mask', empty)
-        batch = TensorImage(x), ids, mask, torch.from_numpy(self.present[rows])
-        if self.vectors is None:
-            return ProductBatch(*batch)
-        return ProductBatch(*batch, torch.from_numpy(self.vectors[rows]))
+# %% ../../nbs/models/03_dataloaders.ipynb #a42a97d5
+@patch
+def draw(
+    self: ProductRows,
+    rows: np.ndarray,  # B row numbers
+    rng,  # a NumPy generator; asked only where there are several images
+) -> np.ndarray:  # (B,) which of its images each product shows
+    "One image of each product; None where all have one"
+    if self.several:
+        return (rng.random(len(rows)) * np.diff(self.ends)[rows]).astype(np.int64)
+
+
+@patch
+def read(
+    self: ProductRows,
+    rows,  # B row numbers
+    shown=None,  # (B,) which of its images each product shows, from `draw`; None: the main one
+    every: bool = False,  # all images of each product
+) -> ProductBatch:
+    "The batch of these rows"
+    rows, owner = np.asarray(rows), None
+    empty = torch.zeros(len(rows), 1, dtype=torch.long)
+    t = self.tokens.batch(rows) if self.tokens else {}
+    start, count = self.ends[rows], np.diff(self.ends)[rows]
+    at = start + (0 if shown is None else shown)
+    if every and self.several:
+        owner = np.repeat(np.arange(len(rows)), count - 1)
+        more = [np.arange(a + 1, a + n) for a, n in zip(start, count, strict=True)]
+        at = np.concatenate([at, *more])
+    x = self.images[at] if self.images else torch.zeros(len(rows), 3, 1, 1, dtype=torch.uint8)
+    ids, mask = t.get('input_ids', empty), t.get('attention_mask', empty)
+    batch = [TensorImage(x), ids, mask, torch.from_numpy(self.present[rows])]
+    if self.vectors is not None:
+        batch.append(torch.from_numpy(self.vectors[rows]))
+    if owner is not None:
+        batch += [*[torch.zeros(len(rows), 0)][len(batch) - 4 :], torch.from_numpy(owner)]
+    return ProductBatch(*batch)
 
 # %% ../../nbs/models/03_dataloaders.ipynb #eb2137dd
 class ProductReader:
@@ -150,7 +181,8 @@ class ProductReader:
         self.text, self.image, self.tabular, self.kept = text, image, tabular, None
         self.datasets = [as_dataset(d) for d in datasets]
         self.edges = np.cumsum([0, *map(len, self.datasets)])
-        each = (3 * image.size**2 if image else 0) + (4 * text.max_length if text else 0)
+        each = 3 * image.size**2 * max(map(most_images, self.datasets)) if image else 0
+        each += 4 * text.max_length if text else 0
         self.small = len(self) * each <= memory
 
     def __len__(self):
@@ -307,18 +339,23 @@ def fill(
     if order.shuffle and self.reader.text:
         draw = rng(order.seed, 'lengths', buffer.epoch, buffer.number)
         steps = group_lengths(np.concatenate(steps), rows.lengths[at], order.step, draw)
-    return (rows, at, self.y[buffer.rows]), [order.mine(s) for s in steps[buffer.given :]]
+    draw = rng(order.seed, 'images', buffer.epoch, buffer.number)
+    shown = rows.draw(at, draw) if order.shuffle else None
+    loaded = rows, at, self.y[buffer.rows], shown
+    return loaded, [order.mine(s) for s in steps[buffer.given :]]
 
 
 @patch
 def cut(
     self: ProductDL,
-    loaded: tuple,  # rows, positions and categories of a buffer
+    loaded: tuple,  # rows, positions, categories and images drawn of a buffer
     mine: np.ndarray,  # (B,) positions in the buffer
 ) -> tuple:  # ProductBatch, (B,) categories
     "One batch; runs in a thread where there are workers"
-    rows, at, y = loaded
-    return rows.read(at[mine]), TensorCategory(torch.from_numpy(y[mine]))
+    rows, at, y, shown = loaded
+    shown = shown if shown is None else shown[mine]
+    batch = rows.read(at[mine], shown, every=not self.order.shuffle)
+    return batch, TensorCategory(torch.from_numpy(y[mine]))
 
 
 @patch
@@ -340,6 +377,12 @@ def _grid(n: int) -> list:
     return list(axes[:n])
 
 
+def _main_images(b: tuple) -> tuple:
+    "A batch without the further images of its products"
+    image, *rest = b[0]
+    return type(b[0])(image[: len(rest[0])], *rest[:4]), b[1]
+
+
 @patch
 def show_batch(
     self: ProductDL,
@@ -351,7 +394,7 @@ def show_batch(
 ):
     "Show products of a batch as the network gets them: image, text, category"
     b = self.one_batch() if b is None else b
-    n = min(max_n, len(b[0][0]))
+    b, n = _main_images(b), min(max_n, len(b[1]))
     ctxs = (ctxs or _grid(n)) if show else None
     return TfmdDL.show_batch(self, b, max_n=n, ctxs=ctxs, show=show, **kwargs)
 
@@ -366,7 +409,7 @@ def show_results(
     **kwargs,
 ):
     "Show products with their category and, below it, the predicted one"
-    n = min(max_n, len(b[0][0]))
+    b, n = _main_images(b), min(max_n, len(b[1]))
     return TfmdDL.show_results(self, b, out, max_n=n, ctxs=ctxs or _grid(n), **kwargs)
 
 # %% ../../nbs/models/03_dataloaders.ipynb #c24c277e

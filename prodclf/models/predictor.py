@@ -14,6 +14,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from ..core import ProdclfError, atomic_path, first_line, write_json
 from ..encoders.registry import load_encoder
+from ..encoders.set_pooling import encode_values, view_values
 from .blending import Blend
 from .ensemble import Inputs, load_member
 from .sparse_text import TextVectorizer
@@ -46,7 +47,7 @@ class Predictor:
 @patch
 def inputs(
     self: Predictor,
-    products: pd.DataFrame,  # a product table; `text`, `image` and `tabular` are read
+    products: pd.DataFrame,  # a product table; `text`, `image`, `images`, `tabular` are read
     names=None,  # members whose inputs are wanted; None: those that vote
 ) -> Inputs:
     "Run the encoders and the vectorizer that some members need"
@@ -54,10 +55,8 @@ def inputs(
     vectors, present = {}, {}
     for key in sorted({e for m in members for e in m.views.values()}):
         encoder = self.encoders[key]
-        cells = (
-            products[encoder.view].tolist() if encoder.view in products else [None] * len(products)
-        )
-        vectors[key], present[key] = encoder.encode(cells)
+        cells = view_values(products, encoder.view)
+        vectors[key], present[key] = encode_values(encoder, cells)
     sparse = self.vectorizer is not None and any(m.kind != 'head' for m in members)
     tfidf = self.vectorizer.transform(products.text.tolist()) if sparse else None
     return Inputs(vectors, present, tfidf)

@@ -87,7 +87,7 @@ def cached_backward(
     _set_random_state(after)
     return loss.detach()
 
-# %% ../../nbs/models/18_two_towers.ipynb #348d21e0
+# %% ../../nbs/models/18_two_towers.ipynb #6a52633c
 def _pairs_of(products) -> np.ndarray:
     "The rows that have both views"
     rows = np.flatnonzero(products.text.notna() & products.image.notna())
@@ -98,7 +98,7 @@ def _pairs_of(products) -> np.ndarray:
         )
     return rows
 
-
+# %% ../../nbs/models/18_two_towers.ipynb #348d21e0
 def align_encoders(
     products,  # product table, of which those with both views are used
     text: nn.Module,  # text encoder that will be trained
@@ -122,7 +122,9 @@ def align_encoders(
         order = draw.permutation(rows)[: len(rows) // size * size]
         batches = np.split(order, len(order) // size)
         for some in progress(batches, text=f'epoch {epoch + 1}', unit='step'):
-            parts = [reader.read(some[i : i + part]) for i in range(0, size, part)]
+            shown = reader.draw(some, draw)
+            parts = (slice(i, i + part) for i in range(0, size, part))
+            parts = [reader.read(some[p], shown if shown is None else shown[p]) for p in parts]
             parts = [type(p)(*(t.to(device) for t in p)) for p in parts]
             opt.zero_grad()
             cached_backward(model, parts, torch.as_tensor(groups[some], device=device), autocast)

@@ -44,6 +44,9 @@ class TorchEngine:
         name: str = 'model',  # for the card
         created: str = None,  # ISO time, for the card
     ):
+        from prodclf.encoders.set_pooling import refuse_sets  # needs pandas
+
+        refuse_sets(predictor, 'a request')
         self.predictor, p = predictor, predictor
         members = [p.members[m] for m in p.blend.weights]
         has_words = any(m.kind != 'head' for m in members)

@@ -33,6 +33,7 @@ from prodclf.encoders.onnx import (
     text_scales,
     write_onnx,
 )
+from ..encoders.set_pooling import refuse_sets
 from ..encoders.tabular import columns_read
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
@@ -363,6 +364,7 @@ def export_model(
 ) -> dict:  # the card: what a person wants to know of the model and of its variants
     """Write a model as a folder that runs without torch; raises `ProdclfError` for what cannot be
     exported, and where eight bits are asked for without labeled products"""
+    refuse_sets(predictor, 'an export')
     if int8 and dataset is None:
         raise ProdclfError(
             'eight bits need labeled products, to find ranges and to judge. Remedy: --calibration '

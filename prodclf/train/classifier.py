@@ -18,6 +18,7 @@ from ..data.dataset import ProductDataset, as_dataset, uniform, view_columns
 from ..data.splits import require_classes, require_parts, split_rows
 from ..encoders.embeddings import embed
 from ..encoders.registry import make_encoders, sample_rows
+from ..encoders.set_pooling import most_images
 from ..encoders.tabular import check_leaks
 from ..evaluate.calibration import threshold_table
 from ..evaluate.metrics import compare_paired
@@ -374,6 +375,19 @@ def fresh_encoders(
     options = _encoder_options(views, config)
     return make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options)
 
+
+def _refuse_twin(rows, config, encoders):
+    "Raise where TensorFlow is to read what its networks do not"
+    unread = {
+        'no columns; leave out --columns': 'tabular' in encoders,
+        'one image of a product; leave out --max-images': 'images' in rows.dataset.views,
+    }
+    for what in (w for w, is_read in unread.items() if is_read and config.framework != 'pytorch'):
+        what, remedy = what.split('; ')
+        raise ProdclfError(
+            f'framework={config.framework!r} reads {what}. Remedy: {remedy}, or --framework pytorch'
+        )
+
 # %% ../../nbs/train/03_classifier.ipynb #09054452
 def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **options):
     "Networks, and members beside them"
@@ -381,11 +395,7 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
-    if config.framework != 'pytorch' and 'tabular' in encoders:
-        raise ProdclfError(
-            f'framework={config.framework!r} reads no columns. Remedy: leave out --columns, or '
-            '--framework pytorch'
-        )
+    _refuse_twin(rows, config, encoders)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)
@@ -469,6 +479,8 @@ def fit_classifier(
     paths, predictor = rows.dataset.paths(rows.classes), training.predictor
     predictor.paths = dict(zip(rows.classes, paths, strict=True)) if paths else {}
     predictor.columns = dict(columns or {})
+    if 'images' in rows.dataset.views:
+        predictor.columns.setdefault('max_images', most_images(rows.dataset))
     sizes = {
         name: int((rows.split == i).sum()) for i, name in enumerate(('train', 'valid', 'test'))
     }

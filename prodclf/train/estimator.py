@@ -16,8 +16,10 @@ from ..core import Clock, ProdclfError
 from ..data.dataset import ProductDataset
 from ..data.catalog import tabular_columns
 from ..data.dedup import without_placeholders
-from ..data.tables import choose_columns
-from ..data.text import cell_text, clean_text, join_texts, tabular_cell
+from ..data.image_sets import main_and_more
+from ..data.images import names_of
+from ..data.tables import choose_columns, _find_column
+from ..data.text import cell_text, clean_text, images_cell, join_texts, tabular_cell
 from ..encoders.tabular import present_columns
 from ..evaluate.metrics import Scorer
 from ..evaluate.report import write_report
@@ -43,21 +45,48 @@ def _tabular_role(X, columns, roles) -> dict:
     rows = X[[*dict.fromkeys(keys.values())]].to_dict('records')
     return dict(tabular=[tabular_cell(r.get, keys) for r in rows])
 
+
+def _paths(cell, most: int) -> list:
+    "The paths in a cell, which holds one where one image is read"
+    if most > 1 and isinstance(cell, (list, tuple, np.ndarray)):
+        return [path for item in cell for path in _paths(item, most)]
+    text = cell_text(cell)
+    if most == 1 or not text or Path(text).is_file():
+        return [text] if text else []
+    return names_of(text)
+
+
+def _image_roles(X, columns: list, most: int) -> dict:
+    "The files that are there, the first of a product as its main one; raises where none is"
+    cells = zip(*(X[c] for c in columns), strict=True)
+    named = [[p for cell in row for p in _paths(cell, most)] for row in cells] or [[]] * len(X)
+    there = [[*dict.fromkeys(p for p in some if Path(p).is_file())][:most] for some in named]
+    if any(named) and not any(there):
+        first = next(some[0] for some in named if some)
+        raise ProdclfError(
+            f'none of the files in the column {columns[0]!r} is there, such as {first}. Remedy: '
+            'paths as seen from here, or image=None'
+        )
+    roles = dict(image=[some[0] if some else None for some in there])
+    return roles | (dict(images=[images_cell(s[1:]) for s in there]) if most > 1 else {})
+
 # %% ../../nbs/train/04_estimator.ipynb #db6bfdfa
 def product_table(
     X,  # data frame, or a list or series of texts
     text=None,  # columns that the model reads; None: those of title, description, text that exist
-    image: str = None,  # column with paths of images
+    image=None,  # column with paths of images; several with commas between, or a list
     group: str = None,  # column whose equal values are variants of one product
     path: str = None,  # column with category paths
     labels=None,  # (N,) category names, where they are known
     columns=None,  # further columns that the model reads, such as ['brand', 'price']
+    max_images: int = 1,  # images of a product that are read
 ) -> pd.DataFrame:  # one row for each row of X
     """The columns of a data frame in the roles of the product table; raises for one that is not
     there"""
     if not isinstance(X, pd.DataFrame):
         X, text = _text_frame(X), ['text']
     N, no = len(X), dict.fromkeys(('title', 'label', 'id', 'split'), 'none')
+    image, *more = main_and_more(image or 'none', list(X.columns), max_images, 'X')
     asked = dict(image=image, group=group, path=path)
     asked = {k: v if v is not None else 'none' for k, v in asked.items()}
     found = choose_columns(list(X.columns), 'X', False, text=text, **asked, **no)
@@ -67,23 +96,17 @@ def product_table(
         return [None] * N if name is None else [cell_text(v) for v in X[name]]
 
     joined = [join_texts(parts) for parts in zip(*cleaned, strict=True)] if cleaned else [None] * N
-    images = column(found.image)
+    more = [found.image, *(_find_column(list(X.columns), c, 'image', 'X') for c in more)]
     roles = dict(
         id=[str(i) for i in range(N)],
         title=cleaned[0] if cleaned else [None] * N,
         text=joined,
-        image=[v if v and Path(v).is_file() else None for v in images],
+        **_image_roles(X, more if found.image else [], max_images),
         label=[None] * N if labels is None else list(labels),
         path=column(found.path),
         group=[g or f'row {i}' for i, g in enumerate(column(found.group))],
     )
     roles |= _tabular_role(X, columns, found)
-    if any(images) and not any(roles['image']):
-        first = next(v for v in images if v)
-        raise ProdclfError(
-            f'none of the files in the column {image!r} is there, such as {first}. Remedy: paths '
-            'as seen from here, or image=None'
-        )
     return pd.DataFrame({k: pd.Series(v, dtype='str') for k, v in roles.items()})
 
 # %% ../../nbs/train/04_estimator.ipynb #056ce48e
@@ -93,10 +116,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         text=None,  # columns to read; None: title and description or text, as far as they exist
-        image=None,  # column with paths of images; None: text only
+        image=None,  # column with paths of images, or several columns; None: text only
         group=None,  # column whose equal values are variants of one product
         path=None,  # column with category paths, for the report
         columns=None,  # further columns to read, such as ['brand', 'price:number']
+        max_images=1,  # images of a product that are read, as a set
         text_encoder='lsa',  # name, folder or object; None: no vectors of texts
         image_encoder='descriptors',  # name, folder or object
         mode=None,  # 'frozen', 'finetune', 'lora'; None: 'finetune' where an encoder is 'tiny'
@@ -114,6 +138,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.group = group
         self.path = path
         self.columns = columns
+        self.max_images = max_images
         self.text_encoder = text_encoder
         self.image_encoder = image_encoder
         self.mode = mode
@@ -154,7 +179,8 @@ def _products(self: MultimodalClassifier, X, labels=None, group=None):
     path, columns = self.path if labels else None, self.columns
     if labels is None and columns and isinstance(X, pd.DataFrame):
         columns = present_columns(columns, list(X.columns), 'X')[0]
-    return product_table(X, self.text, self.image, group, path, labels, columns)
+    more = labels, columns, self.max_images
+    return product_table(X, self.text, self.image, group, path, *more)
 
 # %% ../../nbs/train/04_estimator.ipynb #b8ba1f32
 @patch

@@ -1,0 +1,309 @@
+"""Several images a product: read from columns, cells and rows, one path, order-free to the last bit."""
+import io, json, shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from prodclf.core import ProdclfError
+from prodclf.data.catalog import read_catalog, write_catalog
+from prodclf.data.dataset import ProductDataset
+from prodclf.data.images import load_image
+from prodclf.data.prepare import open_products, prepare
+from prodclf.data.text import further_images, images_cell
+from prodclf.encoders.embeddings import embed
+from prodclf.models.predictor import load_model
+from prodclf.train.classifier import train_classifier
+from prodclf.train.config import TrainConfig
+from prodclf.train.estimator import MultimodalClassifier
+
+kinds = dict(Balls='ellipse', Boxes='rectangle', Bars='bar')
+
+
+def photo(kind, draw):
+    "A thing of one color, half hidden by a gray board"
+    im = Image.new('RGB', (48, 48), tuple(draw.integers(150, 256, 3).tolist()))
+    pen, x, color = ImageDraw.Draw(im), draw.integers(2, 14), tuple(draw.integers(0, 90, 3).tolist())
+    box = (x, 18, x + 32, 30) if kind == 'bar' else (x, 8, x + 30, 38)
+    (pen.ellipse if kind == 'ellipse' else pen.rectangle)(box, fill=color)
+    left, top = draw.integers(0, 28, 2).tolist()
+    pen.rectangle((left, top, left + 24, top + 24), fill=(128, 128, 128))
+    im.save(buffer := io.BytesIO(), 'PNG')
+    return buffer.getvalue()
+
+
+def write_shop(folder, n=90, dirt=True, seed=0):
+    "A table with a main image and a cell of further ones; some are missing, damaged or there twice"
+    draw, rows, images = np.random.default_rng(seed), [], folder / 'images'
+    images.mkdir(parents=True)
+    for i in range(n):
+        label = list(kinds)[i % 3]
+        for k in range(4):
+            (images / f'{i}-{k}.png').write_bytes(photo(kinds[label], draw))
+        more = [f'{i}-{k}.png' for k in range(1, 1 + i % 4)]
+        rows.append(dict(id=f'p{i}', title=f'thing {i}', image=f'{i}-0.png', more=';'.join(more), category=label))
+    if dirt:
+        (images / '5-1.png').write_bytes(b'no image')
+        (images / '9-0.png').write_bytes((images / '9-0.png').read_bytes()[:200])       # its main image, another is there
+        shutil.copy(images / '6-0.png', images / '6-1.png')                              # the same photo under two names
+        rows[7]['image'], rows[10]['image'] = 'gone.png', None                           # a further one takes its place
+        rows[8]['image'] = 'gone.png'                                                    # and here there is no further one
+        rows[12]['category'] = None
+    pd.DataFrame(rows).to_csv(folder / 'products.csv', index=False)
+    return folder / 'products.csv'
+
+
+@pytest.fixture(scope='module')
+def table(tmp_path_factory):
+    return write_shop(tmp_path_factory.mktemp('sets'))
+
+
+read = dict(image='image,more', max_images=3)
+
+
+def test_in_is_out_plus_quarantined_and_noted(table):
+    reading = read_catalog(table, **read)
+    p, notes = reading.products.set_index('id'), ' '.join(reading.notes)
+    assert reading.rows == len(p) + len(reading.quarantine) == 90
+    assert sorted(reading.quarantine.id) == ['p12', 'p8'] and reading.reasons['image missing'] == 1
+    assert p.image['p9'].endswith('9-1.png') and p.image['p7'].endswith('7-1.png') and p.image['p10'].endswith('10-1.png')
+    assert further_images(p.images['p5']) == [] and len(further_images(p.images['p6'])) == 2
+    assert [len(further_images(v)) for v in p.images[['p0', 'p1', 'p2', 'p3']]] == [0, 1, 2, 2]
+    assert '3 images could not be used; their products stay with their other images' in notes      # of 5, 7 and 9
+    assert '21 images are more than --max-images' in notes
+
+
+def test_one_image_is_read_as_ever(table):
+    plain, one = (read_catalog(table, bad_image='text-only', **how) for how in ({}, dict(max_images=1)))
+    pd.testing.assert_frame_equal(plain.products, one.products)
+    assert 'images' not in plain.products and plain.notes == one.notes
+    with pytest.raises(ProdclfError, match='Remedy: --max-images 2'):
+        read_catalog(table, image='image,more')
+
+
+@pytest.mark.parametrize('cell', ['1-1.png;1-2.png', '1-1.png, 1-2.png', '["1-1.png", "1-2.png"]', '1-1.png|1-2.png|1-1.png', ['1-1.png', '1-2.png'],
+                                  [dict(path='1-1.png'), dict(path='1-2.png')]])
+def test_every_way_to_name_several(table, cell):
+    rows = pd.DataFrame(dict(title=['a', 'b'], image=['1-0.png', '2-0.png'], other_image_url1=[cell, None], label=['x', 'y']))
+    p = read_catalog(rows, images=table.parent / 'images', max_images=9).products       # the usual name of the column is known
+    assert [v.rpartition('/')[2] for v in [p.image[0], *further_images(p.images[0])]] == ['1-0.png', '1-1.png', '1-2.png']
+    assert further_images(p.images[1]) == []
+
+
+def test_rows_below_a_product(table):
+    "As Shopify writes them; the last product of a block of rows gets its own, too"
+    rows = [dict(Handle='ball', Title='A ball', Type='Balls', **{'Image Src': '0-0.png'}), *(dict(Handle='ball', **{'Image Src': f'0-{k}.png'}) for k in (1, 2)),
+            dict(Handle='box', Title='A box', Type='Boxes', **{'Image Src': '1-0.png'}), dict(Handle='box', **{'Image Src': '1-1.png'})]
+    how = dict(images=table.parent / 'images', label='Type', id='Handle')
+    for chunk_rows in (1, 2, 100):
+        found = read_catalog(pd.DataFrame(rows), chunk_rows=chunk_rows, max_images=3, **how)
+        assert [len(further_images(v)) for v in found.products['images']] == [2, 1] and found.reasons.to_dict() == {'variant row': 3}
+    assert 'images' not in read_catalog(pd.DataFrame(rows), **how).products
+
+
+def test_a_table_that_was_written_is_read_back(table, tmp_path):
+    reading = read_catalog(table, **read)
+    for kind in ('csv', 'parquet', 'jsonl'):
+        write_catalog(reading.products, tmp_path / f'products.{kind}', images=table.parent / 'images')
+        again = read_catalog(tmp_path / f'products.{kind}', images=table.parent / 'images', max_images=3)
+        pd.testing.assert_frame_equal(again.products, reading.products)
+
+
+def test_images_inside_the_rows(table, tmp_path):
+    raw = [(table.parent / f'images/1-{k}.png').read_bytes() for k in range(3)]
+    rows = pd.DataFrame(dict(title=[f'a {i}' for i in range(4)], image=[[dict(bytes=b) for b in raw]] * 4, label=list('xyxy')))
+    rows.to_parquet(tmp_path / 'products.parquet')
+    shop = prepare(tmp_path / 'products.parquet', tmp_path / 'shop', max_images=2)
+    found = shop.take(range(4))
+    places = [found.image[0], *further_images(found['images'][0])]
+    assert len(places) == 2 and all(load_image(p).size == (48, 48) for p in places)
+    plain = prepare(tmp_path / 'products.parquet', tmp_path / 'plain')
+    assert plain.views == ['text', 'image'] and 'images' not in plain.take([0])
+
+
+def test_a_placeholder_gives_way_to_another_image(table, tmp_path):
+    "A table in memory and a prepared folder agree on what is shown instead, and count it"
+    images = table.parent / 'images'
+    Image.new('RGB', (48, 48), 'white').save(images / 'none.png')
+    rows = pd.DataFrame(dict(id=range(60), title=[f'thing {i}' for i in range(60)], image='none.png', image_2=[f'{i}-1.png' if i % 2 else None for i in range(60)],
+                             label=list('ab') * 30))
+    rows.to_csv(tmp_path / 'products.csv', index=False)
+    reading = read_catalog(tmp_path / 'products.csv', images=images, max_images=2)
+    shop = prepare(tmp_path / 'products.csv', tmp_path / 'shop', images=images, max_images=2)
+    for p, notes in (reading.products, reading.notes), (shop.take(range(60)), shop.manifest['notes']):
+        odd = p.id.astype(int) % 2 == 1
+        assert p.image[odd].notna().sum() == 29 and p.image[~odd].isna().all() and p['images'].isna().all()   # 5-1 is damaged
+        assert sum(v.startswith('60 products share a placeholder') for v in notes) == 1
+    assert shop.parts[0].pictures == 29 and load_image(shop.take([1]).image[0]).size == (48, 48)
+
+
+def test_images_on_the_web(table, tmp_path):
+    "Fetched by `prepare`; one that is gone is left out, its product stays with the others"
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+    from prodclf.data.prepare import PrepareConfig
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_): pass
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(table.parent / 'images')))
+    Thread(target=server.serve_forever, daemon=True).start()
+    at = f'http://127.0.0.1:{server.server_port}'
+    cells = [f'{at}/1-0.png, {at}/1-1.png', f'{at}/gone.png,{at}/2-1.png', f'{at}/0-0.png']
+    pd.DataFrame(dict(title=list('abc'), image=cells, label=list('xyx'))).to_csv(tmp_path / 'products.csv', index=False)
+    quick = dict(allow_private=True, wait=.01, delay=0)
+    shop = prepare(tmp_path / 'products.csv', tmp_path / 'shop', PrepareConfig(fetch=True), max_images=2, workers=1, download=quick)
+    server.shutdown()
+    p = shop.take(range(3))
+    assert p.image.notna().all() and [len(further_images(v)) for v in p['images']] == [1, 0, 0]
+    assert any(v.startswith('1 images could not be used; their products stay with their other') for v in shop.manifest['notes'])
+    plain = read_catalog(tmp_path / 'products.csv', max_images=2)
+    assert plain.products.image.isna().all() and any('web addresses' in v for v in plain.notes)
+
+
+def shuffled(products, seed=0):
+    "The same sets in another order, an image twice"
+    draw, found = np.random.default_rng(seed), products.copy()
+    for i in found.index[found['images'].notna()]:
+        places = [found.image[i], *further_images(found['images'][i])]
+        places = draw.permutation([*places, draw.choice(places)]).tolist()
+        found.loc[i, ['image', 'images']] = places[0], images_cell(places[1:])
+    return found
+
+
+def test_order_does_not_matter_to_the_last_bit(table, monkeypatch, tmp_path):
+    monkeypatch.setenv('PRODCLF_HOME', str(tmp_path))
+    products = read_catalog(table, **read).products
+    mixed = shuffled(products)
+    assert (mixed.image != products.image).sum() > 10
+    for encoder in ('descriptors', 'tiny'):
+        a = embed(products, image=encoder).view('image')[:]
+        second = embed(mixed, image=encoder)
+        assert second.stats['image'].encoded == 0 and (a == second.view('image')[:]).all()       # found in the store
+        monkeypatch.setenv('PRODCLF_HOME', str(tmp_path / encoder))
+        assert (a == embed(mixed, image=encoder).view('image')[:]).all()                          # and encoded anew
+    first = embed(products.drop(columns='images'), image='descriptors').view('image')[:]
+    single = products['images'].isna().to_numpy()
+    many = embed(products, image='descriptors').view('image')[:]
+    assert (first[single] == many[single]).all() and (first[~single] != many[~single]).any(1).all()
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    "A command in this process, which is quicker than one of its own"
+    from typer.testing import CliRunner
+    from prodclf.cli.main import app
+
+    environment = dict(PRODCLF_HOME=str(tmp_path_factory.mktemp('home')))
+    def run(*words, code=0):
+        done = CliRunner().invoke(app, [*map(str, words)], env=environment)
+        said = f'{done.output}{done.exception or ""}'
+        assert done.exit_code == code, said
+        return said
+    return run
+
+
+@pytest.fixture(scope='module')
+def trained(table, tmp_path_factory, run):
+    "A table, the folder prepared from it, and what was trained of both"
+    folder, how, usual = tmp_path_factory.mktemp('trained'), ('--image', 'image,more', '--max-images', 3), ('--min-per-class', 3, '--seed', 1)
+    names = '--text-encoder', 'lsa', '--image-encoder', 'descriptors'
+    run('train', table, *how, *usual, *names, '--out', folder / 'a')
+    said = run('prepare', table, *how, '--out', folder / 'shop', '--part-rows', 40)
+    assert '3 images could not be used' in said and '21 images are more than --max-images' in said
+    run('embed', folder / 'shop', *names)
+    run('train', folder / 'shop', *usual, '--out', folder / 'b')
+    return folder
+
+
+def test_one_path(table, trained, run):
+    "prepare + embed + train FOLDER: the same rows, members and probabilities as train of the table"
+    a, b = (json.loads((trained / n / 'metrics.json').read_text()) for n in 'ab')
+    for key in ('splits', 'choice', 'plan', 'rows', 'rows_used', 'quarantined'):
+        assert a[key] == b[key], key
+    one, two = load_model(trained / 'a'), load_model(trained / 'b')
+    assert one.columns['max_images'] == two.columns['max_images'] == 3 and one.columns['image'] == 'image,more'
+    products = ProductDataset(trained / 'shop').take(range(80))
+    assert np.abs(one.predict_proba(products) - two.predict_proba(products)).max() < 1e-4
+    p, q = (one.predict_proba(t, 'image') for t in (products, shuffled(products)))
+    assert (p == q).all()                                                                        # equal probabilities, to the last bit
+    alone = products.drop(columns='images')
+    assert np.abs(p - one.predict_proba(alone, 'image')).max() > .01                             # a product with one is predicted, too
+    files = []
+    for data in (table, trained / 'shop'):                                                       # the model knows how many it reads
+        run('predict', trained / 'a', data, '--out', trained / 'p.csv')
+        files.append(pd.read_csv(trained / 'p.csv').set_index('id').probability)
+    assert np.abs(files[0][files[1].index] - files[1]).median() < 1e-3
+    expected = one.predict(products).set_index('id').probability
+    assert np.abs(files[1][expected.index] - expected).max() < 1e-5
+    run('evaluate', trained / 'a', table, '--out', trained / 'e')
+    figures = json.loads((trained / 'e/metrics.json').read_text())
+    assert figures['rows'] == 90 and figures['rows_used'] == a['rows_used']
+
+
+def test_what_cannot_be_done_is_refused_in_a_line(table, trained, run):
+    for command in ('export', trained / 'a', '--out', trained / 'x'), ('serve', trained / 'a'):
+        assert 'up to 3 images of a product' in run(*command, code=1)
+    assert 'leave out one of the two' in run('train', table, '--max-images', 2, '--image', 'none', '--out', trained / 'no', code=1)
+    assert 'prepare again' in run('train', trained / 'shop', '--max-images', 2, '--out', trained / 'no', code=2)
+    assert 'has its own columns' in run('train', 'embedded', '--max-images', 2, '--out', trained / 'no', code=2)
+    twin = TrainConfig(text=None, image='tiny', mode='finetune', framework='tensorflow', min_count=3)
+    with pytest.raises(ProdclfError, match='leave out --max-images'):
+        train_classifier(ProductDataset(trained / 'shop'), twin)
+    with pytest.raises(ProdclfError, match='begun with other'):
+        prepare(table, trained / 'shop', image='image,more', max_images=2)
+
+
+def test_the_estimator(table):
+    frame = pd.read_csv(table).drop(index=12).fillna('')
+    frame['photos'] = [[str(table.parent / 'images' / n) for n in [r.image, *r.more.split(';')] if n] for r in frame.itertuples()]
+    frame['main'] = [p[0] for p in frame.photos]
+    model = MultimodalClassifier(text='title', image=['main', 'photos'], max_images=3, text_encoder=None).fit(frame, frame.category)
+    table_ = model.training_.rows.dataset.source
+    assert max(len(further_images(v)) for v in table_['images']) == 2 and model.predictor_.columns['max_images'] == 3
+    assert (model.predict_proba(frame) == model.predict_proba(frame.assign(photos=[p[::-1] for p in frame.photos], main=[p[-1] for p in frame.photos]))).mean() > .5
+    assert model.predict(frame.assign(photos=None)).shape == (89,)
+    for wrong in dict(image='main,photos'), dict(max_images=2):
+        with pytest.raises(ProdclfError, match='Remedy'):
+            MultimodalClassifier(text='title', **wrong).fit(frame, frame.category)
+
+
+def test_a_network_draws_one_in_training_and_averages_all_in_prediction(table, tmp_path):
+    from prodclf.models.dataloaders import product_dataloaders
+    from prodclf.models.learner import product_learner
+
+    data = ProductDataset(read_catalog(table, **read).products)
+    rows = np.arange(len(data))
+    parts = data.subset(rows[rows % 3 > 0]), data.subset(rows[rows % 3 == 0])
+    how = dict(text=None, image='tiny', bs=16, augment=False, num_workers=0)
+    two = [product_dataloaders(*parts, **how, seed=s) for s in (0, 0, 1)]
+    seen = [[x[0].float().mean((1, 2, 3)) for _ in range(2) for x, _ in dls.train] for dls in two]
+    flat = [np.sort(np.concatenate(s)) for s in seen]
+    assert (flat[0] == flat[1]).all() and (flat[0] != flat[2]).any()                             # seeded
+    n = len(parts[0])
+    assert all(len(x) <= 16 for x in seen[0]) and len(flat[0]) == 2 * n                          # the cost of a step stays
+    epochs = [np.sort(np.concatenate(s[:len(s) // 2])) for s in seen] + [np.sort(np.concatenate(seen[0][len(seen[0]) // 2:]))]
+    assert (epochs[0] != epochs[3]).any()                                                        # another draw in another epoch
+    x, y = two[0].valid.one_batch()
+    assert len(x[0]) > len(y) and x.owner.max() < len(y)                                         # all of them where it predicts
+    learner = product_learner(two[0], fusion='image')
+    learner.fine_tune(1)
+    table_ = parts[1].take(range(len(parts[1])))
+    expected = learner.logits(table_)
+    assert np.abs(learner.logits(shuffled(table_).drop(columns='images')) - expected).max() > 1e-3
+    model = learner.model.eval()
+    places = [[r.image, *further_images(r.images)] for r in table_.itertuples()]
+    some = [i for i, p in enumerate(places) if len(p) == 3][:2]
+    features = [learner.model.image.encode(places[i])[0].mean(0) for i in some]
+    z = model.head({'image': torch.tensor(np.stack(features)).float()}, {'image': torch.ones(len(some), dtype=torch.bool)})
+    assert np.abs(z.detach().numpy() - expected[some]).max() < 1e-3                              # the mean of the features
+    config = TrainConfig(text=None, image='tiny', mode='finetune', epochs=1, min_count=3, batch_size=16)
+    training = train_classifier(data, config)
+    assert training.predictor.columns['max_images'] == 3
+    name = next(m for m in training.predictor.members if m != 'linear_svm')
+    training.predictor.save(tmp_path / 'model')
+    back, few = load_model(tmp_path / 'model'), data.take(range(30))
+    assert (back.predict_proba(few, name) == back.predict_proba(shuffled(few), name)).all()
