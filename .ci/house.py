@@ -46,7 +46,7 @@ rooms = dict(
 )
 budgets = {
     'core': 1_900,
-    'data': 48_900,
+    'data': 49_000,
     'sample': 13_800,
     'evaluate': 14_200,
     'encoders': 19_650,

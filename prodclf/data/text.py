@@ -77,10 +77,8 @@ def clean_text(
 _names_it = {'id', '_id', 'name', 'slug', 'handle', 'url'}  # keys of {'id': 7, 'name': 'Mugs'}
 
 
-def _leaves(
-    value,  # lists and objects inside each other, however deep
-):
-    "Yield what they hold, in order"
+def _leaves(value):
+    "Yield what lists and objects inside each other hold, however deep, in order"
     open_ones = [iter((value,))]
     while open_ones:
         for v in open_ones[-1]:
@@ -140,15 +138,12 @@ def tabular_cell(
     get,  # gives the cell of a column of a row
     keys: dict,  # name in the object -> column
 ) -> str:
-    """The further columns of a product as a JSON object; None where all of them are empty. A
-    fraction stays a number, since how it is written depends on the table"""
+    "The further columns of a product as a JSON object, a fraction as a number; None for none"
     found = {}
-    for key, column in keys.items():
-        value = get(column)
-        if isinstance(value, float) and math.isfinite(value) and not value.is_integer():
-            found[key] = float(value)
-        elif text := clean_text(filled_text(value) or '', 200):
-            found[key] = text
+    for key, value in ((k, get(c)) for k, c in keys.items()):
+        is_fraction = isinstance(value, float) and math.isfinite(value) and value % 1
+        if kept := float(value) if is_fraction else clean_text(filled_text(value) or '', 200):
+            found[key] = kept
     return json.dumps(found, ensure_ascii=False) if found else None
 
 # %% ../../nbs/data/01_text.ipynb #1a7bc19c
