@@ -57,6 +57,18 @@ def test_train_says_what_the_columns_are_and_measures_them(made):
     assert rows['fused'] > rows['text'] + .05, 'half the titles say nothing'
 
 
+def test_predict_reads_the_columns_of_a_prepared_folder(made, prodclf):
+    folder, _ = made
+    prepare(folder/'products.csv', folder/'ready', columns='brand,price', image='none')
+    for data in ('products.csv', 'ready'):
+        prodclf('predict', folder/'model', folder/data, '--out', folder/f'{data}.p.csv')
+    one, two = (pd.read_csv(folder/f'{d}.p.csv').set_index('id') for d in ('products.csv', 'ready'))
+    assert (one.category == two.category[one.index]).all()
+    assert np.abs(one.probability - two.probability[one.index]).max() < 1e-5
+    done = prodclf('predict', folder/'model', folder/'ready', '--out', folder/'no.csv', '--columns', 'none', code=2)
+    assert 'were chosen by prodclf prepare' in done.stderr
+
+
 def test_predict_takes_missing_columns_and_unknown_brands(made, prodclf):
     folder, _ = made
     new = shop(30).drop(columns=['category', 'price']).assign(brand='Nobody')

@@ -239,6 +239,8 @@ def test_one_path(table, trained, run):
     assert np.abs(files[0][files[1].index] - files[1]).median() < 1e-3
     expected = one.predict(products).set_index('id').probability
     assert np.abs(files[1][expected.index] - expected).max() < 1e-5
+    one.columns['max_images'] = 1                                                                # a model of one image reads one
+    assert (one.predict_proba(products, 'image') == one.predict_proba(alone, 'image')).all()
     run('evaluate', trained / 'a', table, '--out', trained / 'e')
     figures = json.loads((trained / 'e/metrics.json').read_text())
     assert figures['rows'] == 90 and figures['rows_used'] == a['rows_used']

@@ -6,7 +6,7 @@
 __all__ = ['commands', 'demo', 'baselines', 'train', 'evaluate', 'predict', 'main']
 
 # %% ../../nbs/cli/10_main.ipynb #9ca4aee2
-import functools, os, shutil, sys
+import functools, shutil, sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Optional
@@ -300,14 +300,6 @@ def _as_trained(predictor, data, given: dict, *more) -> dict:
     return found
 
 
-def _images_of(predictor, folder) -> dict:
-    "How many images of a product are read of the parts of a prepared folder"
-    from prodclf.data.dataset import is_prepared
-
-    most = predictor.columns.get('max_images', 1)
-    return dict(max_images=most) if is_prepared(folder) else {}
-
-
 def _note_spellings(known: list, found: list):
     """Say which of the categories that were found are known under another spelling; raises where
     all are"""
@@ -324,6 +316,16 @@ def _note_spellings(known: list, found: list):
     if not {*known} & {*found}:
         raise ProdclfError(f'{note}. Remedy: --merge-categories joins them')
     say(f'  note: {note}; --merge-categories joins them')
+
+# %% ../../nbs/cli/10_main.ipynb #f317699c
+def _readings_of(dataset, chunk_rows: int):
+    "Yield the products of a prepared folder or of the embedded catalog, block by block"
+    from prodclf.data.catalog import Reading
+    from prodclf.data.tables import quarantine_frame
+
+    for rows, products in dataset.batches(rows=chunk_rows):
+        products = products.reset_index(drop=True)
+        yield Reading(products, quarantine_frame([]), len(rows), source=str(dataset))
 
 # %% ../../nbs/cli/10_main.ipynb #aeccd416
 _TopK = Annotated[int, option('--top-k', 'categories per product', min=1)]
@@ -381,18 +383,17 @@ def predict(
 
     clock = Clock()
     from prodclf.data.catalog import iter_catalog
+    from prodclf.data.dataset import is_prepared
     from prodclf.models.predictor import load_model
 
     refuse(out.suffix.lower() != '.csv', '--out', f'{out} does not end in .csv')
     refuse(out.resolve() == data.resolve(), '--out', f'{out} is what is read; name another file')
     predictor, refused = load_model(model), out.with_suffix('.quarantine.csv')
-    if str(data) == 'embedded' and not data.exists():
-        data = open_data(data, columns).source
-        columns = dict(images=os.path.commonpath([*data.image.dropna()]))
+    if is_prepared(data) or (str(data) == 'embedded' and not data.exists()):
+        readings = _readings_of(open_data(data, columns), chunk_rows)
     else:
-        usual = dict.fromkeys(_of_no_use, 'none') | _images_of(predictor, data)
-        columns = usual | _as_trained(predictor, data, columns)
-    readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **columns)
+        usual = dict.fromkeys(_of_no_use, 'none') | _as_trained(predictor, data, columns)
+        readings = iter_catalog(data, need_label=False, chunk_rows=chunk_rows, **usual)
     ask = functools.partial(predictor.predict, top_k=top_k, min_confidence=min_confidence)
     rows, found, notes = _write_predictions(readings, ask, out, refused)
     if (used := found['products']) == rows:

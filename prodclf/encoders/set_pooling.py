@@ -18,6 +18,7 @@ from .vectors import content_keys, key_type
 def view_values(
     products: pd.DataFrame,  # a product table, or some of its columns
     view: str,  # 'text', 'image' or 'tabular'
+    most: int = None,  # different images of a product that are read; None: all
 ) -> list:  # N cells; None or NaN: there is none. Of several images a tuple
     "What an encoder reads of each product"
     if view not in products:
@@ -26,7 +27,8 @@ def view_values(
     if view != 'image' or 'images' not in products:
         return cells
     further = map(further_images, products['images'])
-    return [(c, *more) if more else c for c, more in zip(cells, further, strict=True)]
+    sets = (tuple(dict.fromkeys((c, *more)))[:most] for c, more in zip(cells, further, strict=True))
+    return [s if len(s) > 1 else s[0] for s in sets]
 
 
 def view_parts(

@@ -52,10 +52,10 @@ def inputs(
 ) -> Inputs:
     "Run the encoders and the vectorizer that some members need"
     members = [self.members[n] for n in names or self.blend.weights]
-    vectors, present = {}, {}
+    vectors, present, most = {}, {}, self.columns.get('max_images') or 1
     for key in sorted({e for m in members for e in m.views.values()}):
         encoder = self.encoders[key]
-        cells = view_values(products, encoder.view)
+        cells = view_values(products, encoder.view, most)
         vectors[key], present[key] = encode_values(encoder, cells)
     sparse = self.vectorizer is not None and any(m.kind != 'head' for m in members)
     tfidf = self.vectorizer.transform(products.text.tolist()) if sparse else None
