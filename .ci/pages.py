@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import textwrap
@@ -527,6 +528,12 @@ class Pages:
         source = ''.join(cell['source'])
         if images and not re.search(r'^#\| *fig-alt: *\S.{15,}', source, re.M):
             self.fault(name, 'a figure without `#| fig-alt:` that says what it shows')
+        for o in cell.get('outputs', []):
+            if png := ''.join(o.get('data', {}).get('image/png', '')):
+                (width,) = struct.unpack('>I', base64.b64decode(png)[16:20])
+                shown = o.get('metadata', {}).get('image/png', {}).get('width', width)
+                if abs(width - 2 * shown) > 2:
+                    self.fault(name, f'a figure of {width} pixels shown {shown} wide: not sharp')
         for alt, _ in (
             re.findall(r'!\[([^\]]*)\]\(([^)]+)\)(?!\{[^}]*fig-alt=)', source)
             if cell['cell_type'] == 'markdown'
