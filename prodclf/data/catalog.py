@@ -256,12 +256,12 @@ def make_product(
         raise Rejected('label too long', f'{len(label):,} characters')
     if split and split not in split_words:
         raise Rejected('unknown split', f'{split[:80]!r} is none of train, valid, test')
-    image, data = cells['image'], cells.get('data')
+    image, data, more = cells['image'], cells.get('data'), cells.get('tabular')
     if cells.get('trouble'):
-        without_image(text, cells['trouble'], bad_image, counts)
-    elif not (text or image or data):
+        without_image(text or more, cells['trouble'], bad_image, counts)
+    elif not (text or image or data or more):
         raise Rejected('neither text nor image', 'all their cells are empty')
-    id = _name_product(cells, [title, *texts], seen, counts)
+    id = _name_product(cells, [title, *texts] if text or not more else [more], seen, counts)
     group = cells['group'] and clean_text(cells['group']) or id
     counts.update(cells.get('notes') or ())
     if text and len(text) > text_limit // 2 and any(t and len(t) > text_limit for t in given):

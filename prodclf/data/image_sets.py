@@ -174,7 +174,7 @@ _lost = 'images could not be used; their products stay with their text'
 
 
 def without_image(
-    text,  # of the product, or None
+    text,  # of the product, or its further columns; None: it has neither
     trouble: str,  # 'reason: detail'; '': its image is an address that is not fetched
     bad_image: str,  # 'quarantine' or 'text-only'
     counts: Counter,  # grows
@@ -195,8 +195,9 @@ def drop_images(
     "The reading without these images; their products stay with their text, or are rejected"
     p, counts = reading.products, Counter(reading.counts)
     rejected, keep = [], np.ones(len(p), bool)
+    texts = p.text.fillna(p.tabular) if 'tabular' in p else p.text
     for i, trouble in sorted(bad.items()):
-        text = p.text[i] if isinstance(p.text[i], str) else None
+        text = texts[i] if isinstance(texts[i], str) else None
         try:
             without_image(text, trouble, bad_image, counts)
         except Rejected as e:
