@@ -46,7 +46,7 @@ rooms = dict(
 )
 budgets = {
     'core': 1_900,
-    'data': 49_000,
+    'data': 49_050,
     'sample': 13_800,
     'evaluate': 14_200,
     'encoders': 19_650,
@@ -57,7 +57,7 @@ budgets = {
     'cli': 11_600,
     'serve': 25_500,
     'evaluate, rooms': 5_400,
-    'data, rooms': 2_000,
+    'data, rooms': 2_250,
     'encoders, rooms': 7_400,
     'models, rooms': 8_700,
     'train, rooms': 24_300,

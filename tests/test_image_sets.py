@@ -103,6 +103,45 @@ def test_rows_below_a_product(table):
     assert 'images' not in read_catalog(pd.DataFrame(rows), **how).products
 
 
+woo_head = 'ID Type SKU Name Published Categories Images Parent'.split()
+
+
+def test_variations_bring_their_photos(table, tmp_path):
+    "As WooCommerce writes them: anywhere in the file, by number or SKU, with photos in a cell; in is out plus set aside"
+    rows = [(7, 'variation', 'BALL-R', 'A ball - red', 1, '', '0-2.png', 'id:9'),                # before its product
+            (9, 'variable', '', 'A ball', 1, 'Toys > Balls', '0-0.png, 0-1.png', ''),
+            (10, 'variable', 'BOX', 'A box', 1, 'Toys > Boxes', '', ''),                         # its variations alone have photos
+            (11, 'variation, downloadable', 'BOX-S', 'A box - small', 1, '', '1-1.png', 'BOX'),
+            (12, 'simple', 'BAR', 'A bar', 1, 'Toys > Bars', '2-0.png', ''),
+            (13, 'variation', 'BOX-L', 'A box - large', 1, '', '1-2.png, gone.png', 'BOX'),
+            (14, 'variation', 'BALL-B', 'A ball - blue', 1, '', '0-0.png', 'id:9'),              # the photo of the product again
+            (15, 'variation', 'OWN', 'A box of its own', 1, 'Toys > Boxes', '3-1.png', 'BOX'),   # with a category: a product
+            (16, 'variation', 'HAT-S', 'A hat - small', 1, '', '4-0.png', 'HAT')]
+    file, how = tmp_path / 'wc.csv', dict(images=table.parent / 'images', label='Categories', title='Name', text='Name')
+    pd.DataFrame(rows, columns=woo_head).to_csv(file, index=False, encoding='utf-8-sig')
+
+    def photos(reading):
+        p = reading.products
+        further = p['images'] if 'images' in p else [None] * len(p)
+        places = [[m, *further_images(f)] for m, f in zip(p.image, further)]
+        return dict(zip(p.title, [[v.rpartition('/')[2] for v in some if isinstance(v, str)] for some in places]))
+
+    for chunk_rows in (1, 100):
+        found = read_catalog(file, max_images=5, chunk_rows=chunk_rows, **how)
+        assert photos(found) == {'A ball': ['0-0.png', '0-1.png', '0-2.png'], 'A box': ['1-1.png', '1-2.png'], 'A bar': ['2-0.png'], 'A box of its own': ['3-1.png']}
+        assert found.rows == 9 == len(found.products) + len(found.quarantine)
+        assert found.reasons.to_dict() == {'variant row': 4, 'variation without product': 1} and '1 images could not be used' in ' '.join(found.notes)
+    assert photos(read_catalog(file, max_images=2, **how))['A ball'] == ['0-0.png', '0-1.png']   # its own come first
+    one = read_catalog(file, **how)
+    assert photos(one) == {'A ball': ['0-0.png'], 'A box': [], 'A bar': ['2-0.png'], 'A box of its own': ['3-1.png']} and one.reasons.equals(found.reasons)
+    rows.append((17, 'variable', 'HAT', 'A hat', 1, 'Toys > Balls', '', ''))                     # what the remedy says
+    pd.DataFrame(rows, columns=woo_head).to_csv(file, index=False)
+    assert 'export the product' in found.quarantine.remedy.iloc[-1]
+    assert photos(read_catalog(file, max_images=5, **how))['A hat'] == ['4-0.png']
+    shop = prepare(file, tmp_path / 'shop', max_images=5, **how)                                 # the same by way of a prepared folder
+    assert [1 + len(further_images(v)) for v in shop.take(range(5))['images']] == [3, 2, 1, 1, 1]
+
+
 def test_a_table_that_was_written_is_read_back(table, tmp_path):
     reading = read_catalog(table, **read)
     for kind in ('csv', 'parquet', 'jsonl'):
