@@ -388,10 +388,9 @@ def _blocks(encoder) -> list:
 def _recompute(encoder, on: bool):
     "Switch a network to keeping less, or back; raises `ProdclfError` where it cannot be"
     model = getattr(encoder.body, 'model', encoder.body)
-    if hasattr(model, 'gradient_checkpointing_enable'):  # transformers
-        if on:
-            return model.gradient_checkpointing_enable(dict(use_reentrant=False))
-        return model.gradient_checkpointing_disable()
+    names = [f'{k}_checkpointing_{"enable" if on else "disable"}' for k in ('activation', 'gradient')]
+    if name := next((n for n in names if hasattr(model, n)), None):  # transformers, new and old
+        return getattr(model, name)(*[dict(use_reentrant=False)] * on)
     live = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     if not all(isinstance(m, FrozenBatchNorm2d) for m in live):
         raise ProdclfError(
