@@ -388,7 +388,8 @@ def _blocks(encoder) -> list:
 def _recompute(encoder, on: bool):
     "Switch a network to keeping less, or back; raises `ProdclfError` where it cannot be"
     model = getattr(encoder.body, 'model', encoder.body)
-    names = [f'{k}_checkpointing_{"enable" if on else "disable"}' for k in ('activation', 'gradient')]
+    way = 'enable' if on else 'disable'
+    names = f'activation_checkpointing_{way}', f'gradient_checkpointing_{way}'
     if name := next((n for n in names if hasattr(model, n)), None):  # transformers, new and old
         return getattr(model, name)(*[dict(use_reentrant=False)] * on)
     live = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
