@@ -391,6 +391,7 @@ def _recompute(encoder, on: bool):
     way = 'enable' if on else 'disable'
     names = f'activation_checkpointing_{way}', f'gradient_checkpointing_{way}'
     if name := next((n for n in names if hasattr(model, n)), None):  # transformers, new and old
+        model.config.use_cache = False  # of what decodes, which would be said to be off
         return getattr(model, name)(*[dict(use_reentrant=False)] * on)
     live = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     if not all(isinstance(m, FrozenBatchNorm2d) for m in live):
