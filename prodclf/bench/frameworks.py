@@ -183,9 +183,9 @@ _contestants = {  # name -> (function, options)
 
 def _main():
     "What a contestant's process runs: options from standard input, figures into a file"
-    spec = json.loads(sys.stdin.read())
+    spec = json.load(sys.stdin)
     # nobody finds what an earlier run has compiled
-    os.environ['TORCHINDUCTOR_CACHE_DIR'] = str(Path(spec['out']).parent / 'compiled')
+    os.environ['TORCHINDUCTOR_CACHE_DIR'] = spec['out'] + '.compiled'
     figures = globals()[spec['function']](**spec['options'])
     write_json(spec['out'], dict(megabytes=_peak_kilobytes() * 1024 / 1e6) | figures)
 
