@@ -7,6 +7,7 @@ __all__ = ['label_router']
 
 # %% ../../nbs/serve/11_label_page.ipynb #215425ec
 from ..core import ProdclfError, need, plain
+from ..encoders.set_pooling import view_parts, view_values
 from .dashboard import render_live_page
 from .labeling import LabelingSession
 
@@ -83,14 +84,14 @@ def label_router(
         return [(name, session.paths.get(name)) for name in session.pool.classes]
 
     @router.get('/image')
-    def image(id: str):
-        return _jpeg(session, id)
+    def image(id: str, n: int = 0):
+        return _jpeg(session, id, n)
 
     return router
 
 # %% ../../nbs/serve/11_label_page.ipynb #42d17c6c
-def _jpeg(session, id: str, size: int = 960):
-    "The image of a product, small enough for a screen; 404 where there is none"
+def _jpeg(session, id: str, n: int, size: int = 960):
+    "An image of a product, the main one first, small enough for a screen; 404 where there is none"
     from fastapi import HTTPException, Response
     from prodclf.active.oracle import small_jpeg
 
@@ -99,8 +100,10 @@ def _jpeg(session, id: str, size: int = 960):
             row = session.pool.rows(id)
         except ProdclfError:
             raise HTTPException(404, 'no such product') from None
-        place = session.pool.take(row, ['image']).image[0]
-    if not isinstance(place, str):
-        raise HTTPException(404, 'this product has no image')
+        views = view_parts('image', session.pool.dataset.views)
+        (images,) = view_values(session.pool.take(row, views), 'image')
+    places = dict(enumerate(images if isinstance(images, tuple) else (images,)))
+    if not isinstance(place := places.get(n), str):
+        raise HTTPException(404, 'there is no such image of this product')
     kept = {'Cache-Control': 'private, max-age=3600'}
     return Response(small_jpeg(place, size), media_type='image/jpeg', headers=kept)
