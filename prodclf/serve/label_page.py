@@ -7,7 +7,6 @@ __all__ = ['label_router']
 
 # %% ../../nbs/serve/11_label_page.ipynb #215425ec
 from ..core import ProdclfError, need, plain
-from ..encoders.set_pooling import view_parts, view_values
 from .dashboard import render_live_page
 from .labeling import LabelingSession
 
@@ -100,10 +99,8 @@ def _jpeg(session, id: str, n: int, size: int = 960):
             row = session.pool.rows(id)
         except ProdclfError:
             raise HTTPException(404, 'no such product') from None
-        views = view_parts('image', session.pool.dataset.views)
-        (images,) = view_values(session.pool.take(row, views), 'image')
-    places = dict(enumerate(images if isinstance(images, tuple) else (images,)))
-    if not isinstance(place := places.get(n), str):
+        places = session._places(row)
+    if not 0 <= n < len(places):
         raise HTTPException(404, 'there is no such image of this product')
     kept = {'Cache-Control': 'private, max-age=3600'}
-    return Response(small_jpeg(place, size), media_type='image/jpeg', headers=kept)
+    return Response(small_jpeg(places[n], size), media_type='image/jpeg', headers=kept)

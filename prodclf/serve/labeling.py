@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
-from ..data.text import further_images
+from ..encoders.set_pooling import view_parts, view_values
 from ..encoders.tabular import column_name, read_cells
 
 # %% ../../nbs/serve/07_labeling.ipynb #8f3b24a9
@@ -259,7 +259,6 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     if self.predict is None or not questions:
         return questions
     from prodclf.active.oracle import CategoryMatcher, top_guesses
-    from prodclf.encoders.set_pooling import view_values
     from prodclf.serve.engine import open_images
 
     rows, dataset = [q.row for q in questions], self.pool.dataset
@@ -358,7 +357,8 @@ def _next_question(self: LabelingSession, by: str):
 @patch
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
-    cells = self.pool.take([question.row], ['id', 'title', *self.pool.dataset.views]).iloc[0]
+    more = ['tabular'] * self.pool.dataset.has('tabular')
+    cells = self.pool.take([question.row], ['id', 'title', 'text', *more]).iloc[0]
     cells = cells.dropna().to_dict()
     title, text = cells.get('title') or '', cells.get('text') or ''
     if text.startswith(title):  # the title stands above it
@@ -372,9 +372,18 @@ def _described(self: LabelingSession, question: Question) -> dict:
         id=str(cells['id']),
         title=title,
         text=f'{text[:4000]}\n{columns}'.strip(),
-        images=('image' in cells) + len(further_images(cells.get('images'))),
+        images=len(self._places([question.row])),
         guesses=[(name, p, self.paths.get(name)) for name, p in guesses],
     )
+
+
+@patch
+def _places(self: LabelingSession, row: list) -> list:  # of one number
+    "Where the images of a product are, the main one first"
+    (found,) = view_values(
+        self.pool.take(row, view_parts('image', self.pool.dataset.views)), 'image'
+    )
+    return [i for i in (found if isinstance(found, tuple) else [found]) if isinstance(i, str)]
 
 
 @patch
