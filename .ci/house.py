@@ -52,18 +52,18 @@ budgets = {
     'encoders': 19_650,
     'models': 32_800,
     'train': 8_600,
-    'active': 32_800,
+    'active': 32_850,
     'bench': 10_800,
     'cli': 11_600,
-    'serve': 25_500,
+    'serve': 26_350,
     'evaluate, rooms': 5_400,
     'data, rooms': 2_000,
-    'encoders, rooms': 7_400,
+    'encoders, rooms': 7_600,
     'models, rooms': 8_700,
     'train, rooms': 23_700,
     'active, rooms': 6_300,
     'bench, rooms': 8_900,
-    'cli, rooms': 4_850,
+    'cli, rooms': 4_930,
 }
 
 

@@ -17,7 +17,7 @@ from prodclf.data.text import further_images, images_cell
 from prodclf.encoders.embeddings import embed
 from prodclf.encoders.set_pooling import view_values
 from prodclf.models.predictor import load_model
-from prodclf.serve.engine import open_images
+from prodclf.serve.engine import decoded_images
 from prodclf.serve.export import export_model
 from prodclf.serve.runtime import load_export
 from prodclf.train.classifier import train_classifier
@@ -327,7 +327,7 @@ def exported(trained, run):
 def opened(products, most=3):
     "As a service has them"
     cells = view_values(products, 'image', most)
-    return [dict(title=t, image=open_images(c, 64)) for t, c in zip(products.text, cells, strict=True)]
+    return [dict(title=t, image=decoded_images(c, 64)) for t, c in zip(products.text, cells, strict=True)]
 
 
 def test_an_export_answers_as_the_model(table, trained, exported):

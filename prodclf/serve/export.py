@@ -36,7 +36,7 @@ from ..encoders.set_pooling import encode_values, view_parts, view_values
 from ..encoders.tabular import columns_read
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
-from .engine import engine_card, images_read, open_images
+from .engine import engine_card, images_read, decoded_images
 from .runtime import ExportedModel, is_export, load_export, write_export
 
 # %% ../../nbs/serve/03_export.ipynb #a174f145
@@ -167,7 +167,7 @@ def _decoded(table, size: int, y=None, most: int = 1) -> _Products:
     "Products of a table with `text` and `image`; an image that cannot be read is missing"
     views = [v for v in ('text', 'tabular') if v in table]
     columns = {v: [t if isinstance(t, str) else None for t in table[v]] for v in views}
-    columns['image'] = [open_images(c, size) for c in view_values(table, 'image', most)]
+    columns['image'] = [decoded_images(c, size) for c in view_values(table, 'image', most)]
     return _Products(pd.DataFrame(columns, dtype=object), y)
 
 # %% ../../nbs/serve/03_export.ipynb #2b09e7f7

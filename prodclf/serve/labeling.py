@@ -259,12 +259,12 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     if self.predict is None or not questions:
         return questions
     from prodclf.active.oracle import CategoryMatcher, top_guesses
-    from prodclf.serve.engine import open_images
+    from prodclf.serve.engine import decoded_images
 
     rows, dataset = [q.row for q in questions], self.pool.dataset
     table, engine = self.pool.take(rows, dict.fromkeys(['title', *dataset.views])), self.engine
     cells = view_values(table, 'image', getattr(engine, 'max_images', 1))
-    images = [open_images(c, getattr(engine, 'image_size', None)) for c in cells]
+    images = [decoded_images(c, getattr(engine, 'image_size', None)) for c in cells]
     texts = [_text(t, d) for t, d in zip(table.title, table.text, strict=True)]
     parts = zip(texts, images, view_values(table, 'tabular'), strict=True)
     products = [dict(title='', description=t, image=i, tabular=c) for t, i, c in parts]

@@ -289,15 +289,13 @@ class OnnxEngine:
 
     def predict(
         self,
-        # N dictionaries with title, description, image (decoded; a list of several, of which the
-        # first `max_images` different ones count, in any order) and tabular
-        products: list,
+        products: list,  # N dictionaries with title, description, image (decoded) and tabular
     ) -> tuple:  # (N, C) float32; view -> (N, C) float32
         "Probabilities, and those from each view alone (the training shares where it is missing)"
         if not products:
             return np.zeros((0, len(self.classes)), np.float32), {}
-        image = [image_value(p.get('image'), self.max_images) for p in products]
-        values = dict(image=image, tabular=[p.get('tabular') for p in products])
+        values = {k: [p.get(k) for p in products] for k in ('image', 'tabular')}
+        values['image'] = [image_value(v, self.max_images) for v in values['image']]
         x = self._model.inputs(values | dict(text=[*map(_product_text, products)]))
         proba = self._model.proba(x)
         if len(self.views) == 1:
