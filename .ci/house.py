@@ -45,14 +45,14 @@ rooms = dict(
     'tensorflow_learner audit',
 )
 budgets = {
-    'core': 1_900,
+    'core': 2_100,
     'data': 49_000,
     'sample': 13_800,
     'evaluate': 14_200,
     'encoders': 19_650,
-    'models': 32_800,
+    'models': 32_750,
     'train': 8_600,
-    'active': 32_850,
+    'active': 32_700,
     'bench': 10_800,
     'cli': 11_600,
     'serve': 26_350,

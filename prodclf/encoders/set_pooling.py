@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['view_values', 'view_parts', 'value_keys', 'mark_content', 'decoded_key', 'image_value', 'encode_values',
-           'most_images', 'refuse_sets']
+           'most_images']
 
 # %% ../../nbs/encoders/10_set_pooling.ipynb #bdd5563f
 from hashlib import blake2b
@@ -12,7 +12,6 @@ from itertools import pairwise
 
 import numpy as np
 from PIL import Image
-from ..core import ProdclfError
 from ..data.text import further_images
 
 # %% ../../nbs/encoders/10_set_pooling.ipynb #7c6bf02c
@@ -127,16 +126,3 @@ def most_images(
     "The most images that a product has, at least 1"
     parts = dataset.batches(['images']) if 'images' in dataset.views else ()
     return 1 + max((len(further_images(c)) for _, p in parts for c in p['images']), default=0)
-
-
-def refuse_sets(
-    predictor,  # a `Predictor`
-    what: str,  # takes one image of a product
-):
-    "Raise `ProdclfError` where a model reads several images of a product"
-    most = predictor.columns.get('max_images') or 1
-    if most > 1 and any(e.view == 'image' for e in predictor.encoders.values()):
-        raise ProdclfError(
-            f'the model reads up to {most} images of a product, and {what} takes one. Remedy: '
-            'prodclf predict, or train without --max-images'
-        )
