@@ -50,8 +50,8 @@ budgets = {
     'sample': 13_800,
     'evaluate': 14_200,
     'encoders': 19_650,
-    'models': 32_750,
-    'train': 8_600,
+    'models': 32_800,
+    'train': 8_500,
     'active': 32_750,
     'bench': 10_800,
     'cli': 11_600,
@@ -60,9 +60,9 @@ budgets = {
     'data, rooms': 2_000,
     'encoders, rooms': 7_550,
     'models, rooms': 8_700,
-    'train, rooms': 23_700,
+    'train, rooms': 24_300,
     'active, rooms': 6_300,
-    'bench, rooms': 8_900,
+    'bench, rooms': 9_200,
     'cli, rooms': 4_930,
 }
 

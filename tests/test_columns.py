@@ -18,7 +18,7 @@ from prodclf.models.learner import product_learner
 from prodclf.models.predictor import load_model
 from prodclf.serve.export import Bounds, _decoded, export_model
 from prodclf.serve.runtime import load_export
-from prodclf.train.classifier import TrainRows, fresh_encoders, train_classifier
+from prodclf.train.classifier import train_classifier
 from prodclf.train.config import TrainConfig
 from prodclf.train.estimator import MultimodalClassifier
 
@@ -147,15 +147,6 @@ def test_a_network_keeps_its_columns_and_takes_hidden_ones_for_a_missing_view(ne
     few, back = table.take(range(40)), load_model(tmp_path/'model')
     there, gone = back.predict_proba(few, 'gated'), back.predict_proba(few.assign(tabular=None), 'gated')
     assert np.abs(there - predictor.predict_proba(few, 'gated')).max() < 1e-5 < .05 < np.abs(there - gone).max()
-
-
-def test_tensorflow_names_what_works(network):
-    "It reads no columns, and trains without them, as its line says"
-    table = network[0]
-    with pytest.raises(ProdclfError, match='reads no columns. Remedy: leave out --columns, or --framework pytorch'):
-        train_classifier(table, replace(quick, framework='tensorflow'))
-    config = replace(quick, tabular=None)
-    assert set(fresh_encoders(TrainRows(table, config), config)) == {'text'}
 
 
 @pytest.mark.parametrize('fusion', ['concat', 'gated', 'attention'])

@@ -12,7 +12,7 @@ from prodclf.core import ProdclfError
 from prodclf.data.catalog import read_catalog, write_catalog
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.images import load_image
-from prodclf.data.prepare import open_products, prepare
+from prodclf.data.prepare import prepare
 from prodclf.data.text import further_images, images_cell
 from prodclf.encoders.embeddings import embed
 from prodclf.encoders.set_pooling import view_values
@@ -255,9 +255,6 @@ def test_what_cannot_be_done_is_refused_in_a_line(table, trained, run):
     assert 'leave out one of the two' in run('train', table, '--max-images', 2, '--image', 'none', '--out', trained / 'no', code=1)
     assert 'prepare again' in run('train', trained / 'shop', '--max-images', 2, '--out', trained / 'no', code=2)
     assert 'has its own columns' in run('train', 'embedded', '--max-images', 2, '--out', trained / 'no', code=2)
-    twin = TrainConfig(text=None, image='tiny', mode='finetune', framework='tensorflow', min_count=3)
-    with pytest.raises(ProdclfError, match='leave out --max-images'):
-        train_classifier(ProductDataset(trained / 'shop'), twin)
     with pytest.raises(ProdclfError, match='begun with other'):
         prepare(table, trained / 'shop', image='image,more', max_images=2)
 
