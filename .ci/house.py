@@ -52,18 +52,18 @@ budgets = {
     'encoders': 19_650,
     'models': 32_800,
     'train': 8_500,
-    'active': 32_700,
+    'active': 32_750,
     'bench': 10_800,
     'cli': 11_600,
-    'serve': 25_500,
+    'serve': 26_350,
     'evaluate, rooms': 5_400,
     'data, rooms': 2_250,
-    'encoders, rooms': 7_400,
+    'encoders, rooms': 7_550,
     'models, rooms': 8_700,
     'train, rooms': 24_300,
     'active, rooms': 6_300,
     'bench, rooms': 9_200,
-    'cli, rooms': 4_850,
+    'cli, rooms': 4_930,
 }
 
 

@@ -1,5 +1,6 @@
 """Several images a product: read from columns, cells and rows, one path, order-free to the last bit."""
-import io, json, shutil
+import base64, io, json, shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,11 @@ from prodclf.data.images import load_image
 from prodclf.data.prepare import prepare
 from prodclf.data.text import further_images, images_cell
 from prodclf.encoders.embeddings import embed
+from prodclf.encoders.set_pooling import view_values
 from prodclf.models.predictor import load_model
+from prodclf.serve.engine import decoded_images
+from prodclf.serve.export import export_model
+from prodclf.serve.runtime import load_export
 from prodclf.train.classifier import train_classifier
 from prodclf.train.config import TrainConfig
 from prodclf.train.estimator import MultimodalClassifier
@@ -286,8 +291,6 @@ def test_one_path(table, trained, run):
 
 
 def test_what_cannot_be_done_is_refused_in_a_line(table, trained, run):
-    for command in ('export', trained / 'a', '--out', trained / 'x'), ('serve', trained / 'a'):
-        assert 'up to 3 images of a product' in run(*command, code=1)
     assert 'leave out one of the two' in run('train', table, '--max-images', 2, '--image', 'none', '--out', trained / 'no', code=1)
     assert 'prepare again' in run('train', trained / 'shop', '--max-images', 2, '--out', trained / 'no', code=2)
     assert 'has its own columns' in run('train', 'embedded', '--max-images', 2, '--out', trained / 'no', code=2)
@@ -348,3 +351,83 @@ def test_a_network_draws_one_in_training_and_averages_all_in_prediction(table, t
     training.predictor.save(tmp_path / 'model')
     back, few = load_model(tmp_path / 'model'), data.take(range(30))
     assert (back.predict_proba(few, name) == back.predict_proba(shuffled(few), name)).all()
+
+
+@pytest.fixture(scope='module')
+def exported(trained, run):
+    pytest.importorskip('onnxscript')
+    run('export', trained / 'a', '--out', trained / 'x')
+    return trained / 'x'
+
+
+def opened(products, most=3):
+    "As a service has them"
+    cells = view_values(products, 'image', most)
+    return [dict(title=t, image=decoded_images(c, 64)) for t, c in zip(products.text, cells, strict=True)]
+
+
+def test_an_export_answers_as_the_model(table, trained, exported):
+    "One image, several, none, an unreadable one, more than are read; whatever the order; one as before, to the last bit"
+    model, engine = load_model(trained / 'a'), load_export(exported)
+    assert json.loads((exported / 'export.json').read_text())['max_images'] == engine.max_images == 3
+    products = read_catalog(table, image='image,more', max_images=9).products.head(60)           # up to four
+    products.loc[2, 'images'] = images_cell([*further_images(products.images[2])[:1], str(table.parent / 'images/5-1.png')])
+    products.loc[[4, 8], ['image', 'images']] = None
+    wanted, found = model.predict_proba(products), engine.predict(opened(products))[0]
+    assert np.abs(found - wanted).max() < 1e-4
+    alone = products.assign(text=None)                                                           # by the image alone
+    assert np.abs(engine.predict(opened(products))[1]['image'] - model.predict_proba(alone)).max() < 1e-4
+    mixed = [p | dict(image=[*p['image'][::-1], None, p['image'][0]]) if isinstance(p['image'], tuple) else p for p in opened(products)]
+    assert sum(isinstance(p['image'], list) for p in mixed) > 30 and (engine.predict(mixed)[0] == found).all()
+    more = opened(products, 9)
+    assert sum(len(p['image']) == 4 for p in more if isinstance(p['image'], tuple)) > 10
+    assert (engine.predict(more)[0] == found).all()                                              # the first three, as of a table
+    single = [p for p in more if isinstance(p['image'], Image.Image)]
+    several, engine.max_images = [engine.predict([p])[0] for p in single], 1
+    assert len(single) > 10 and (np.array(several) == [engine.predict([p])[0] for p in single]).all()
+
+
+def test_eight_bits_are_judged_with_all_images(tmp_path):
+    "Ranges are found on further images, too: the main ones alone would be too few"
+    pytest.importorskip('onnxscript')
+    table = write_shop(tmp_path / 'shop', n=150, dirt=False, seed=3)
+    dataset = ProductDataset(read_catalog(table, **read).products)
+    model = train_classifier(dataset, TrainConfig(text=None, image='tiny', mode='frozen', min_count=3)).predictor
+    card = export_model(model, tmp_path / 'x', int8=True, dataset=dataset)
+    assert card['variants'][1]['largest_difference'] <= 1e-4 and card['parts'][0]['part'] == 'image'
+    assert all(p['loss'] <= .3 and p['agreement'] >= .99 for p in card['parts'] if p['kept'])
+    with pytest.raises(ProdclfError, match='Remedy: products with at least 200 photos'):
+        export_model(model, tmp_path / 'y', int8=True, dataset=ProductDataset(dataset.source.drop(columns='images')))
+
+
+def test_a_server_takes_several(table, trained, exported, tmp_path, surroundings):
+    "Through HTTP, as a form and as JSON, the answers are those of the model about the table"
+    httpx = pytest.importorskip('httpx')
+    from test_serve import Served
+
+    model, products = load_model(trained / 'a'), read_catalog(table, **read).products.head(12)
+    wanted, files = model.predict_proba(products), [[p, *further_images(more)] for p, more in zip(products.image, products.images, strict=True)]
+    data = [[Path(f).read_bytes() for f in some] for some in files]
+    served = Served(exported, tmp_path, surroundings).wait_ready()
+    try:
+        with httpx.Client(base_url=served.url, timeout=20) as client:
+            items = [dict(title=t, image=[base64.b64encode(d).decode() for d in some[::-1]]) for t, some in zip(products.text, data, strict=True)]
+            many = client.post('/predict', json=[*items, dict(title=items[0]['title'], image=[])]).json()['predictions']
+            assert many.pop()['views'] == ['text']                                               # all in one batch
+            for item, some, p, found in zip(items, data, wanted, many, strict=True):
+                form = client.post('/predict', data=dict(title=item['title']), files=[('image', ('a.png', d)) for d in some]).json()['predictions'][0]
+                for answer in form, found:
+                    assert {c['category']: c['probability'] for c in answer['categories']} == pytest.approx(dict(zip(model.classes, p)), abs=1e-4)
+            assert max(map(len, data)) == 3 and len({*map(len, data)}) == 3
+            for images, status, said in (
+                ([data[3][0]] * 4, 422, '4 images of a product, and the model reads at most 3; leave some out'),
+                ([data[3][0], data[3][1][:200]], 422, '(image 2 of 2)'),
+                ([b'', data[3][0]], 200, ''),
+            ):
+                answer = client.post('/predict', data=dict(title='thing'), files=[('image', ('a.png', d)) for d in images])
+                assert answer.status_code == status and said in answer.text, answer.text
+            about = client.get('/openapi.json').json()['components']['schemas']['Product']['properties']['image']
+            assert about['anyOf'][1]['maxItems'] == client.get('/model').json()['max_images'] == 3
+            assert 'prodclf_batch_size_sum 26.0' in client.get('/metrics').text                  # a product is one, however many images
+    finally:
+        served.stop()
