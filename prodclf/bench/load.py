@@ -109,7 +109,7 @@ def _our_products(data, rows, workers, size):
     from prodclf.models.dataloaders import product_dataloaders
 
     dataset, text, image = _products(data, size)
-    given = dict(bs=64, text=text, image=image, augment=False, num_workers=workers)
+    given = dict(bs=64, text=text, image=image, augment=False, num_workers=workers, memory=0)
     dl = product_dataloaders(dataset, dataset.subset([0]), **given).train
     return lambda: _count(dl)
 
