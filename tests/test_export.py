@@ -17,6 +17,7 @@ from prodclf.core import ProdclfError  # noqa: E402
 from prodclf.data.images import load_image  # noqa: E402
 from prodclf.encoders.image import image_encoder  # noqa: E402
 from prodclf.encoders.registry import OwnEncoder, make_encoders  # noqa: E402
+from prodclf.encoders.set_pooling import image_value  # noqa: E402
 from prodclf.encoders.text import TextEncoder  # noqa: E402
 from prodclf.encoders.tokenize import train_tokenizer  # noqa: E402
 from prodclf.models.blending import Blend  # noqa: E402
@@ -167,6 +168,12 @@ def test_parity(kind, shop, exported):
     assert list(alone) == list(engine.views)
     assert engine.threshold == predictor.min_confidence and engine.classes == classes
     assert card['variants'][1]['largest_difference'] <= 1e-4
+    engine.max_images, images = 3, [p['image'] for p in dicts]
+    sets = [image_value(images[i : i + 1 + i % 4], 3) for i in range(24)]  # of one to four, the first three
+    assert {len(s) for s in sets if isinstance(s, tuple)} == {2, 3} and sets[0] is None
+    wanted = predictor.predict_proba(table.assign(image=pd.Series(sets, dtype=object)))
+    found = engine.predict([p | dict(image=images[i : i + 1 + i % 4][::-1] if i % 4 < 3 else s) for i, (p, s) in enumerate(zip(dicts, sets, strict=True))])
+    np.testing.assert_allclose(found[0], wanted, atol=1e-4)
     one = [engine.predict([p])[0][0] for p in dicts[:12]]
     np.testing.assert_allclose(one, proba[:12], atol=1e-5)  # nobody depends on who else is in the batch
     assert engine.predict([])[0].shape == (0, 4)
@@ -199,6 +206,9 @@ files = [f'{place}/{i}.png' for i in range(len(texts))]
 images = [Image.open(f) if os.path.exists(f) else None for f in files]
 engine = load_export(folder)
 proba, _ = engine.predict([dict(title=t, description='', image=im) for t, im in zip(texts, images)])
+engine.max_images, some = 3, [im for im in images if im][:3]
+several, turned = (engine.predict([dict(title='a mug', image=s)])[0] for s in (some, some[::-1]))
+assert len(some) == 3 and (several == turned).all()
 np.save(place + '/proba.npy', proba)
 print(sorted({m.partition('.')[0] for m in sys.modules} & refused))
 """

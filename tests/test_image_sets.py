@@ -1,5 +1,6 @@
 """Several images a product: read from columns, cells and rows, one path, order-free to the last bit."""
-import io, json, shutil
+import base64, io, json, shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +12,14 @@ from prodclf.core import ProdclfError
 from prodclf.data.catalog import read_catalog, write_catalog
 from prodclf.data.dataset import ProductDataset
 from prodclf.data.images import load_image
-from prodclf.data.prepare import open_products, prepare
+from prodclf.data.prepare import prepare
 from prodclf.data.text import further_images, images_cell
 from prodclf.encoders.embeddings import embed
+from prodclf.encoders.set_pooling import view_values
 from prodclf.models.predictor import load_model
+from prodclf.serve.engine import decoded_images
+from prodclf.serve.export import export_model
+from prodclf.serve.runtime import load_export
 from prodclf.train.classifier import train_classifier
 from prodclf.train.config import TrainConfig
 from prodclf.train.estimator import MultimodalClassifier
@@ -101,6 +106,45 @@ def test_rows_below_a_product(table):
         found = read_catalog(pd.DataFrame(rows), chunk_rows=chunk_rows, max_images=3, **how)
         assert [len(further_images(v)) for v in found.products['images']] == [2, 1] and found.reasons.to_dict() == {'variant row': 3}
     assert 'images' not in read_catalog(pd.DataFrame(rows), **how).products
+
+
+woo_head = 'ID Type SKU Name Published Categories Images Parent'.split()
+
+
+def test_variations_bring_their_photos(table, tmp_path):
+    "As WooCommerce writes them: anywhere in the file, by number or SKU, with photos in a cell; in is out plus set aside"
+    rows = [(7, 'variation', 'BALL-R', 'A ball - red', 1, '', '0-2.png', 'id:9'),                # before its product
+            (9, 'variable', '', 'A ball', 1, 'Toys > Balls', '0-0.png, 0-1.png', ''),
+            (10, 'variable', 'BOX', 'A box', 1, 'Toys > Boxes', '', ''),                         # its variations alone have photos
+            (11, 'variation, downloadable', 'BOX-S', 'A box - small', 1, '', '1-1.png', 'BOX'),
+            (12, 'simple', 'BAR', 'A bar', 1, 'Toys > Bars', '2-0.png', ''),
+            (13, 'variation', 'BOX-L', 'A box - large', 1, '', '1-2.png, gone.png', 'BOX'),
+            (14, 'variation', 'BALL-B', 'A ball - blue', 1, '', '0-0.png', 'id:9'),              # the photo of the product again
+            (15, 'variation', 'OWN', 'A box of its own', 1, 'Toys > Boxes', '3-1.png', 'BOX'),   # with a category: a product
+            (16, 'variation', 'HAT-S', 'A hat - small', 1, '', '4-0.png', 'HAT')]
+    file, how = tmp_path / 'wc.csv', dict(images=table.parent / 'images', label='Categories', title='Name', text='Name')
+    pd.DataFrame(rows, columns=woo_head).to_csv(file, index=False, encoding='utf-8-sig')
+
+    def photos(reading):
+        p = reading.products
+        further = p['images'] if 'images' in p else [None] * len(p)
+        places = [[m, *further_images(f)] for m, f in zip(p.image, further)]
+        return dict(zip(p.title, [[v.rpartition('/')[2] for v in some if isinstance(v, str)] for some in places]))
+
+    for chunk_rows in (1, 100):
+        found = read_catalog(file, max_images=5, chunk_rows=chunk_rows, **how)
+        assert photos(found) == {'A ball': ['0-0.png', '0-1.png', '0-2.png'], 'A box': ['1-1.png', '1-2.png'], 'A bar': ['2-0.png'], 'A box of its own': ['3-1.png']}
+        assert found.rows == 9 == len(found.products) + len(found.quarantine)
+        assert found.reasons.to_dict() == {'variant row': 4, 'variation without product': 1} and '1 images could not be used' in ' '.join(found.notes)
+    assert photos(read_catalog(file, max_images=2, **how))['A ball'] == ['0-0.png', '0-1.png']   # its own come first
+    one = read_catalog(file, **how)
+    assert photos(one) == {'A ball': ['0-0.png'], 'A box': [], 'A bar': ['2-0.png'], 'A box of its own': ['3-1.png']} and one.reasons.equals(found.reasons)
+    rows.append((17, 'variable', 'HAT', 'A hat', 1, 'Toys > Balls', '', ''))                     # what the remedy says
+    pd.DataFrame(rows, columns=woo_head).to_csv(file, index=False)
+    assert 'export the product' in found.quarantine.remedy.iloc[-1]
+    assert photos(read_catalog(file, max_images=5, **how))['A hat'] == ['4-0.png']
+    shop = prepare(file, tmp_path / 'shop', max_images=5, **how)                                 # the same by way of a prepared folder
+    assert [1 + len(further_images(v)) for v in shop.take(range(5))['images']] == [3, 2, 1, 1, 1]
 
 
 def test_a_table_that_was_written_is_read_back(table, tmp_path):
@@ -247,14 +291,9 @@ def test_one_path(table, trained, run):
 
 
 def test_what_cannot_be_done_is_refused_in_a_line(table, trained, run):
-    for command in ('export', trained / 'a', '--out', trained / 'x'), ('serve', trained / 'a'):
-        assert 'up to 3 images of a product' in run(*command, code=1)
     assert 'leave out one of the two' in run('train', table, '--max-images', 2, '--image', 'none', '--out', trained / 'no', code=1)
     assert 'prepare again' in run('train', trained / 'shop', '--max-images', 2, '--out', trained / 'no', code=2)
     assert 'has its own columns' in run('train', 'embedded', '--max-images', 2, '--out', trained / 'no', code=2)
-    twin = TrainConfig(text=None, image='tiny', mode='finetune', framework='tensorflow', min_count=3)
-    with pytest.raises(ProdclfError, match='leave out --max-images'):
-        train_classifier(ProductDataset(trained / 'shop'), twin)
     with pytest.raises(ProdclfError, match='begun with other'):
         prepare(table, trained / 'shop', image='image,more', max_images=2)
 
@@ -312,3 +351,83 @@ def test_a_network_draws_one_in_training_and_averages_all_in_prediction(table, t
     training.predictor.save(tmp_path / 'model')
     back, few = load_model(tmp_path / 'model'), data.take(range(30))
     assert (back.predict_proba(few, name) == back.predict_proba(shuffled(few), name)).all()
+
+
+@pytest.fixture(scope='module')
+def exported(trained, run):
+    pytest.importorskip('onnxscript')
+    run('export', trained / 'a', '--out', trained / 'x')
+    return trained / 'x'
+
+
+def opened(products, most=3):
+    "As a service has them"
+    cells = view_values(products, 'image', most)
+    return [dict(title=t, image=decoded_images(c, 64)) for t, c in zip(products.text, cells, strict=True)]
+
+
+def test_an_export_answers_as_the_model(table, trained, exported):
+    "One image, several, none, an unreadable one, more than are read; whatever the order; one as before, to the last bit"
+    model, engine = load_model(trained / 'a'), load_export(exported)
+    assert json.loads((exported / 'export.json').read_text())['max_images'] == engine.max_images == 3
+    products = read_catalog(table, image='image,more', max_images=9).products.head(60)           # up to four
+    products.loc[2, 'images'] = images_cell([*further_images(products.images[2])[:1], str(table.parent / 'images/5-1.png')])
+    products.loc[[4, 8], ['image', 'images']] = None
+    wanted, found = model.predict_proba(products), engine.predict(opened(products))[0]
+    assert np.abs(found - wanted).max() < 1e-4
+    alone = products.assign(text=None)                                                           # by the image alone
+    assert np.abs(engine.predict(opened(products))[1]['image'] - model.predict_proba(alone)).max() < 1e-4
+    mixed = [p | dict(image=[*p['image'][::-1], None, p['image'][0]]) if isinstance(p['image'], tuple) else p for p in opened(products)]
+    assert sum(isinstance(p['image'], list) for p in mixed) > 30 and (engine.predict(mixed)[0] == found).all()
+    more = opened(products, 9)
+    assert sum(len(p['image']) == 4 for p in more if isinstance(p['image'], tuple)) > 10
+    assert (engine.predict(more)[0] == found).all()                                              # the first three, as of a table
+    single = [p for p in more if isinstance(p['image'], Image.Image)]
+    several, engine.max_images = [engine.predict([p])[0] for p in single], 1
+    assert len(single) > 10 and (np.array(several) == [engine.predict([p])[0] for p in single]).all()
+
+
+def test_eight_bits_are_judged_with_all_images(tmp_path):
+    "Ranges are found on further images, too: the main ones alone would be too few"
+    pytest.importorskip('onnxscript')
+    table = write_shop(tmp_path / 'shop', n=150, dirt=False, seed=3)
+    dataset = ProductDataset(read_catalog(table, **read).products)
+    model = train_classifier(dataset, TrainConfig(text=None, image='tiny', mode='frozen', min_count=3)).predictor
+    card = export_model(model, tmp_path / 'x', int8=True, dataset=dataset)
+    assert card['variants'][1]['largest_difference'] <= 1e-4 and card['parts'][0]['part'] == 'image'
+    assert all(p['loss'] <= .3 and p['agreement'] >= .99 for p in card['parts'] if p['kept'])
+    with pytest.raises(ProdclfError, match='Remedy: products with at least 200 photos'):
+        export_model(model, tmp_path / 'y', int8=True, dataset=ProductDataset(dataset.source.drop(columns='images')))
+
+
+def test_a_server_takes_several(table, trained, exported, tmp_path, surroundings):
+    "Through HTTP, as a form and as JSON, the answers are those of the model about the table"
+    httpx = pytest.importorskip('httpx')
+    from test_serve import Served
+
+    model, products = load_model(trained / 'a'), read_catalog(table, **read).products.head(12)
+    wanted, files = model.predict_proba(products), [[p, *further_images(more)] for p, more in zip(products.image, products.images, strict=True)]
+    data = [[Path(f).read_bytes() for f in some] for some in files]
+    served = Served(exported, tmp_path, surroundings).wait_ready()
+    try:
+        with httpx.Client(base_url=served.url, timeout=20) as client:
+            items = [dict(title=t, image=[base64.b64encode(d).decode() for d in some[::-1]]) for t, some in zip(products.text, data, strict=True)]
+            many = client.post('/predict', json=[*items, dict(title=items[0]['title'], image=[])]).json()['predictions']
+            assert many.pop()['views'] == ['text']                                               # all in one batch
+            for item, some, p, found in zip(items, data, wanted, many, strict=True):
+                form = client.post('/predict', data=dict(title=item['title']), files=[('image', ('a.png', d)) for d in some]).json()['predictions'][0]
+                for answer in form, found:
+                    assert {c['category']: c['probability'] for c in answer['categories']} == pytest.approx(dict(zip(model.classes, p)), abs=1e-4)
+            assert max(map(len, data)) == 3 and len({*map(len, data)}) == 3
+            for images, status, said in (
+                ([data[3][0]] * 4, 422, '4 images of a product, and the model reads at most 3; leave some out'),
+                ([data[3][0], data[3][1][:200]], 422, '(image 2 of 2)'),
+                ([b'', data[3][0]], 200, ''),
+            ):
+                answer = client.post('/predict', data=dict(title='thing'), files=[('image', ('a.png', d)) for d in images])
+                assert answer.status_code == status and said in answer.text, answer.text
+            about = client.get('/openapi.json').json()['components']['schemas']['Product']['properties']['image']
+            assert about['anyOf'][1]['maxItems'] == client.get('/model').json()['max_images'] == 3
+            assert 'prodclf_batch_size_sum 26.0' in client.get('/metrics').text                  # a product is one, however many images
+    finally:
+        served.stop()

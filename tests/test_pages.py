@@ -20,6 +20,7 @@ from sklearn.naive_bayes import MultinomialNB
 from prodclf.active.labeling import LabelingFolder
 from prodclf.active.loop import QueryConfig
 from prodclf.data.dataset import ProductDataset
+from prodclf.data.text import images_cell
 from prodclf.encoders.embeddings import embed
 from prodclf.sample.shop import sample_catalog
 from prodclf.serve.label_page import label_router
@@ -30,6 +31,8 @@ from prodclf.serve.service import create_app
 
 folder, fd, n, images = Path(sys.argv[1]), *map(int, sys.argv[2:])
 shop = sample_catalog(n, seed=5) if images else pd.concat([sample_catalog(240, seed=5)] * (n // 240)).assign(image=None, id=[f'P{i:05d}' for i in range(n)])
+if images:
+    shop['images'] = [images_cell(shop.image.dropna()[:2]) if isinstance(i, str) else None for i in shop.image]
 shop['label'] = shop.label.astype(object)
 names, blank = sorted(set(shop.label)), ProductDataset(shop.assign(label=None, path=None))
 vectors = embed(blank, text='lsa', image='descriptors')
@@ -39,10 +42,10 @@ bayes = MultinomialNB(alpha=.1).fit(words.fit_transform(shop.text.fillna('')), s
 class Engine:
     "Naive Bayes on words"
     classes, paths, views, threshold = [str(c) for c in bayes.classes_], paths, ['text', 'image'], .3
-    card = dict(train_labels=shop.label.value_counts().to_dict())
+    card, max_images = dict(train_labels=shop.label.value_counts().to_dict()), 3
     def predict(self, products):
         p = bayes.predict_proba(words.transform([q['title'] + ' ' + q['description'] for q in products])).astype(np.float32)
-        return p, dict(text=p)
+        return p, dict(text=p, image=p)
 
 def app():
     work = LabelingFolder(folder, blank, names, print)
@@ -140,10 +143,13 @@ def begin(browser, url, name, **looks):
 def test_two_people_label_at_once(served, browser):
     "One by keyboard, one by clicks on a telephone; the journal has what they said, and nobody got what the other had"
     ann, bob = begin(browser, served.url, 'Ann'), begin(browser, served.url, 'Bob', width=390, height=844, dark=True)
-    said = {'Ann': [], 'Bob': []}
+    said, sides = {'Ann': [], 'Bob': []}, 0
     for i in range(15):
         for name, page in (('Ann', ann), ('Bob', bob)):
             id, guesses = page.run('[products[0].id, products[0].guesses.map(g => g[0])]')
+            if page.run("document.querySelectorAll('#further button').length") == 3:      # further images: a click shows one large
+                page.click('#further button:last-child')
+                sides += page.run("document.querySelector('#image').src.endsWith('&n=2')")
             if i % 5 == 4:                                     # something that is no guess: searched by a part of its name
                 label = page.run("categories.find(c => !products[0].guesses.some(g => g[0] === c.name)).name")
                 if name == 'Ann':
@@ -165,6 +171,7 @@ def test_two_people_label_at_once(served, browser):
         page.wait("!outbox.length && document.querySelector('#saved').textContent === 'all saved'")
         page.wait("/^Model [1-9]/.test(document.querySelector('#model').textContent)")       # it was trained meanwhile
         page.wait("document.querySelector('#people').children.length === 2")
+    assert sides > 5
     answers = [e for e in served.journal() if e['kind'] == 'answer']
     for name, mine in said.items():
         assert [(e['id'], e['label']) for e in answers if e['by'] == name] == mine
@@ -225,6 +232,16 @@ def test_dashboard_is_live(served, browser):
         page.wait("/mugs/i.test(document.querySelector('#result .line')?.textContent) && !document.querySelector('#go').disabled")
         clean(page, served.url)
     assert len(colors) == 2
+    assert page.run("document.querySelector('#file').multiple")
+    page.run("document.querySelector('#clear').click()")
+    drawn = "new Promise(done => { const c = document.createElement('canvas'); c.getContext('2d').fillRect(0, 0, 9, 9); c.toBlob(done) })"
+    for n in (2, 1):                                           # two photos of a product, and another one
+        page.run(f"Promise.all(Array.from({{ length: {n} }}, () => {drawn})).then(all => choose(all.map((b, i) => new File([b], `${{i}}.png`))))")
+        page.wait("document.querySelector('#result .line') && !document.querySelector('#go').disabled")
+    assert page.run("[...document.querySelectorAll('#photos img')].filter(i => i.naturalWidth).length") == 3
+    page.run(f"{drawn}.then(b => choose([new File([b], 'more.png')]))")
+    assert 'at most 3 photos' in page.wait("document.querySelector('#result p').innerText")[0]
+    clean(page, served.url)
     assert page.run("[...document.querySelectorAll('svg')].every(s => s.getAttribute('aria-label'))")
     assert page.run("[...document.querySelectorAll('input,textarea,button,img')].every(e => e.ariaLabel || e.textContent.trim() || e.labels?.length || e.alt)")
     page.close()

@@ -695,7 +695,8 @@ def test_the_remedy_of_a_row_works(tmp_path, reason):
 
 
 # Reasons that need a network, a library or a source of their own, and where they are met
-reasons_elsewhere = {'line too long': 'the chapter text', 'image is HEIC': 'test_image_names', 'image not fetched': 'test_image_names', 'unknown category': 'the chapter amazon'}
+reasons_elsewhere = {'line too long': 'the chapter text', 'image is HEIC': 'test_image_names', 'image not fetched': 'test_image_names', 'unknown category': 'the chapter amazon',
+                     'variation without product': 'test_image_sets'}
 
 
 def test_every_reason_was_met():

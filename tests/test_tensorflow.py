@@ -5,7 +5,6 @@ TensorFlow runs in a process of its own; PRODCLF_TENSORFLOW_PYTHON names its int
 
 import copy
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,12 +16,14 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel
 
 from prodclf.core import ProdclfError
+from prodclf.data.text import images_cell
 from prodclf.encoders.image import freeze_batchnorm, image_encoder, tiny_image_encoder
+from prodclf.encoders.tabular import TabularEncoder
 from prodclf.encoders.text import TextEncoder, tiny_text_encoder
 from prodclf.encoders.tokenize import train_tokenizer
-from prodclf.models.dataloaders import ProductBatch, ProductReader, product_dataloaders
+from prodclf.models.dataloaders import ProductReader, product_dataloaders
 from prodclf.models.fusion import fusion_head
-from prodclf.models.learner import ProductClassifier, parameter_groups, product_learner, train_head
+from prodclf.models.learner import ProductClassifier, parameter_groups, product_learner
 from prodclf.models.losses_and_callbacks import product_loss
 from prodclf.models.predictor import load_model
 from prodclf.sample.shop import sample_catalog, write_sample
@@ -49,6 +50,17 @@ def shop():
     shop.loc[4, 'text'] = None
     assert shop.image.notna().sum() > 30 and shop.text[:6].notna().sum() >= 4
     return shop
+
+
+def with_more(shop):
+    "The products with columns, and some with two or three images; two lack their columns"
+    n = len(shop)
+    photos = shop.image.dropna().tolist()
+    sets = [[photos[(i * k) % len(photos)] for k in range(2, 2 + i % 3)] for i in range(n)]
+    images = [images_cell(some) for some in sets]
+    cells = [json.dumps(dict(brand='abc'[i % 3], price=str(10 + i * 7 % 50))) for i in range(n)]
+    cells[2] = cells[7] = None
+    return shop.assign(images=images, tabular=cells)
 
 
 def texts(kind: str, tokenizer):
@@ -85,7 +97,7 @@ def networks(shop) -> dict:
     names = ('resnet18', 'resnet50', 'mobilenet_v2')
     resnet18, resnet50, mobilenet = (image_encoder(n, **small) for n in names)
     parts = {
-        'tiny, attention': ('attention', tiny, tiny_image_encoder()),
+        'tiny, attention, several images': ('attention', tiny, tiny_image_encoder()),
         'bert, mobilenet_v2, gated': (
             'gated',
             texts('bert', tokenizer),
@@ -96,42 +108,54 @@ def networks(shop) -> dict:
             texts('distilbert', tokenizer),
             freeze_batchnorm(resnet50),
         ),
-        'resnet18, concat': ('concat', None, resnet18),
+        'resnet18, columns, concat': ('concat', None, resnet18),
     }
     found = {}
+    cells = with_more(shop).tabular
     for name, (fusion, text, image) in parts.items():
-        dims = {v: e.dim for v, e in dict(text=text, image=image).items() if e is not None}
+        tabular = TabularEncoder().fit(cells) if 'columns' in name else None
+        image.to(memory_format=torch.channels_last)  # as `product_learner` does
+        views = dict(text=text, image=image, tabular=tabular)
+        dims = {v: e.dim for v, e in views.items() if e is not None}
         options = heads[fusion] | dict(dropout=0.0, modality_dropout=0.0)
         head = fusion_head(fusion, dims, 7, **options)
-        found[name] = without_chance(ProductClassifier(head, text, image)).train()
+        if tabular:
+            head.scale['tabular'].measure(*map(torch.from_numpy, tabular.encode(cells.tolist())))
+        found[name] = without_chance(ProductClassifier(head, **views)).train()
     return found
 
 
 @pytest.fixture(scope='module')
 def sides(shop, tmp_path_factory):
-    "Name -> (network, batch, its folder): what TensorFlow computed for all of them in one process"
+    """Name -> (network, batch with all images, batch with those drawn, ..., its folder): what
+    TensorFlow computed for all of them in one process"""
     torch.manual_seed(0)
     found, loss = {}, product_loss('balanced', np.arange(1, 8), 0.05)
     for name, model in networks(shop).items():
         folder = tmp_path_factory.mktemp('job')
-        reader, y = ProductReader(shop, text=model.text, image=model.image), np.arange(40) % 7
+        products, y = with_more(shop), np.arange(40) % 7
+        if 'several' not in name:
+            products = products.drop(columns='images')
+        reader = ProductReader(products, **model.views)
+        rows, at = reader.load(np.array(batch))
+        if model.image:  # flat areas of a drawing put thousands of units exactly on a ReLU's edge
+            noise = np.random.default_rng(0).integers(0, 256, (rows.ends[-1], 64, 64, 3), np.uint8)
+            rows.images.kept = dict(enumerate(noise))
+        assert rows.several == ('several' in name)
+        drawn = np.array([0, 1, 2, 0, 1, 1]) if rows.several else np.zeros(6, int)
         twin.write_job_products(folder, reader, y, list(model.head.dims))
         groups = len(parameter_groups(model))
         plan = dict(order=batch, cuts=[len(batch)], ends=[1], lr=[[lr] * groups], mom=[0.9])
-        plan |= dict(active=range(groups), watch=range(6, 10), bs=4)
+        plan |= dict(shown=drawn, active=range(groups), watch=range(6, 10), bs=4)
         np.savez(folder / 'plan.npz', **plan)
-        tasks = [dict(do='logits', rows=batch), dict(do='gradients', rows=batch, training=True)]
+        learn = dict(do='gradients', rows=batch, training=True, shown=drawn.tolist())
+        tasks = [dict(do='logits', rows=batch), learn]
         # `gradients` in training mode moves the running statistics, as one step in PyTorch does
         if 'resnet' not in name:  # a step costs a graph; two networks show it
             tasks += [dict(do='fit', plan='plan.npz')]
         twin.write_job(folder, model, tasks, loss=loss, wd=0.05, clip=1.0)
-        rows, at = reader.load(np.array(batch))
-        x = list(rows.read(at))
-        if model.image:  # flat areas of a drawing put thousands of units exactly on a ReLU's edge
-            noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
-            np.save(folder / 'pixels.npy', noise)
-            x[0] = torch.from_numpy(noise[batch]).permute(0, 3, 1, 2)
-        found[name] = copy.deepcopy(model), ProductBatch(*x), torch.tensor(y[batch]), loss, folder
+        both = rows.read(at, every=True), rows.read(at, drawn)
+        found[name] = copy.deepcopy(model), *both, torch.tensor(y[batch]), loss, folder
     twin.run_jobs(*(side[-1] for side in found.values()))
     return found
 
@@ -146,7 +170,7 @@ def apart(a, b) -> float:
 def test_same_logits(sides):
     "The same inputs give the same logits, for every encoder and head"
     far = {}
-    for name, (model, x, _, _, folder) in sides.items():
+    for name, (model, x, *_, folder) in sides.items():
         with torch.no_grad():
             far[name] = apart(copy.deepcopy(model).eval()(x), np.load(folder / 'out-0.npy'))
     assert max(far.values()) < 1e-5, far
@@ -155,7 +179,7 @@ def test_same_logits(sides):
 @needs_tensorflow
 def test_same_gradients(sides):
     "One batch in training mode gives the same loss and the same gradients"
-    for name, (model, x, y, loss, folder) in sides.items():
+    for name, (model, _, x, y, loss, folder) in sides.items():
         mine = copy.deepcopy(model)
         value = loss(mine(x), y)
         value.backward()
@@ -175,7 +199,7 @@ def test_same_step(sides):
     zero, such as that of the keys' bias, what remains of it is rounding, and its sign is chance"""
     stepped = {k: side for k, side in sides.items() if 'resnet' not in k}
     assert len(stepped) == 2
-    for name, (model, x, y, loss, folder) in stepped.items():
+    for name, (model, _, x, y, loss, folder) in stepped.items():
         mine = copy.deepcopy(model)
         with torch.no_grad():  # the task before moved the statistics once
             mine(x)
@@ -199,10 +223,11 @@ def test_same_step(sides):
 
 
 def learner(n=160, **options):
-    "A learner without chance: no dropout, no augmentation"
-    shop = sample_catalog(n=n, seed=0)
+    "A learner without chance: no dropout, no augmentation; it reads columns and several images"
+    shop = with_more(sample_catalog(n=n, seed=0))
     vocab, half = sorted(set(shop.label)), dict(bs=32, augment=False)
-    dls = product_dataloaders(shop[: n - 48], shop[n - 48 :], vocab=vocab, **half)
+    parts = shop[: n - 48], shop[n - 48 :]
+    dls = product_dataloaders(*parts, vocab=vocab, tabular='columns', **half)
     calm = dict(modality_dropout=0.0, head=dict(hidden=64, dropout=0.0))
     learn = product_learner(dls, fusion='gated', **calm | options)
     for m in learn.model.modules():
@@ -220,6 +245,7 @@ def test_same_curve():
     assert np.allclose(a.train_loss, b.train_loss, rtol=0.01), (a, b)
     assert np.allclose(a.valid_loss, b.valid_loss, rtol=0.05), (a, b)
     assert theirs.model.text.learned and theirs.fit_seconds > 0
+    assert list(theirs.model.head.dims) == ['text', 'image', 'tabular']
 
 
 def test_refusals(prodclf, tmp_path):
@@ -238,16 +264,22 @@ def test_refusals(prodclf, tmp_path):
 
 @needs_tensorflow
 def test_command(prodclf, tmp_path):
-    "`train --framework tensorflow` leaves an artifact that loads, predicts and is measured as any other"
+    """`train --framework tensorflow` leaves an artifact that loads, predicts and is measured as any
+    other, of columns and of several images, too"""
     shop = ('--text-encoder', 'tiny', '--image-encoder', 'tiny', '--min-per-class', 4)
     small = ('--skip-single', '--fusion', 'gated', '--epochs', 2, '--seed', 1)
     write_sample(tmp_path / 'shop', n=240, seed=1)
     products, model = tmp_path / 'shop' / 'products.csv', tmp_path / 'model'
+    table = pd.read_csv(products)
+    table['price'], table['more'] = np.arange(240) * 7 % 90, table.image.fillna('').shift(1)
+    table.to_csv(products, index=False)
+    read = ('--columns', 'price', '--image', 'image,more', '--max-images', 2)
     how = ('--framework', 'tensorflow', '--tensorflow-python', python)
-    prodclf('train', products, *shop, *small, *how, '--out', model)
+    prodclf('train', products, *shop, *read, *small, *how, '--out', model)
     artifact = load_model(model)
     assert artifact.notes['config']['framework'] == 'tensorflow'
-    assert list(artifact.blend.weights) == ['gated'] and set(artifact.encoders) == {'text-gated', 'image-gated'}
+    assert list(artifact.blend.weights) == ['gated'] and artifact.columns['max_images'] == 2
+    assert set(artifact.encoders) == {'text-gated', 'image-gated', 'tabular-gated'}
     prodclf('evaluate', model, products, '--out', tmp_path / 'measured')
     prodclf('predict', model, products, '--out', tmp_path / 'p.csv')
     guesses = pd.read_csv(tmp_path / 'p.csv')

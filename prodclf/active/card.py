@@ -11,6 +11,7 @@ from html import escape
 
 from fastcore.basics import patch
 from ..core import ProdclfError, need
+from ..data.text import further_images
 from .oracle import CategoryMatcher, small_jpeg, top_guesses
 from .pool import Pool
 
@@ -107,6 +108,7 @@ def _build(self: LabelCard, buttons: int):
     self.count, self.title, self.text, self.message = (w.HTML() for _ in range(4))
     fit = dict(width=edge, max_height=edge, object_fit='contain')
     self.image = w.Image(format='jpeg', layout=fit)
+    self.further = w.HBox(layout=dict(flex_flow='row wrap'))
     self.buttons = [button(str(j), margin='2px 0', **wide) for j in range(1, buttons + 1)]
     for b in self.buttons:
         b.add_class('prodclf-guess')
@@ -132,7 +134,7 @@ def _arrange(self: LabelCard, w, edge: str):
         [self.title, self.text, *self.buttons, self.search, last, self.message],
         layout=dict(flex='1 1 0', min_width='20em', padding='0 0 0 16px'),
     )
-    left = w.Box([self.image], layout=dict(width=edge, align_items='flex-start'))
+    left = w.VBox([self.image, self.further], layout=dict(width=edge, align_items='flex-start'))
     parts = [w.HBox([self.progress, self.count]), w.HBox([left, side]), self.keys]
     frame = dict(border='1px solid #bbb', padding='12px', max_width='760px')
     self.widget = w.VBox(parts, layout=frame)
@@ -172,6 +174,11 @@ def show(self: LabelCard):
     style = 'line-height:1.4;max-height:7em;overflow:auto'
     self.text.value = f'<div style="{style}">{escape(text)}</div>'
     self.image.value = small_jpeg(cell.get('image'), self.size)
+    small, image = self.size // 4, type(self.image)
+    shown = [small_jpeg(place, small) for place in further_images(cell.get('images'))]
+    self.further.children = [
+        image(format='jpeg', value=v, layout=dict(margin='2px')) for v in shown
+    ]
     for j, b in enumerate(self.buttons):
         b.disabled = j >= len(best)
         b.layout.visibility = 'hidden' if b.disabled else 'visible'
@@ -189,8 +196,8 @@ def _cell(self: LabelCard) -> dict:
     "What the catalog says of the product on the card"
     if self.current is None:
         return {}
-    row = self.pool.take(self.pool.rows(self.current), ['title', 'text', 'image']).iloc[0]
-    return row.dropna().to_dict()
+    columns = dict.fromkeys(['title', *self.pool.dataset.views])
+    return self.pool.take(self.pool.rows(self.current), columns).iloc[0].dropna().to_dict()
 
 
 @patch

@@ -128,9 +128,9 @@ def savings(
             f'no curve of {against!r} to compare with; there are {", ".join(self.strategies)}. '
             'Remedy: run it beside them'
         )
-    rows = []
+    base, rows = need.loc[against].add_suffix('_other'), []
     for s in self.strategies:
-        pair = need.loc[s].join(need.loc[against], rsuffix='_other', how='inner')  # by seed
+        pair = need.loc[s].join(base, how='inner')  # by seed
         other = pair.labels_other.fillna(pair.most_other)
         late, early = (pair.sign == '≤', pair.sign_other != '≤')
         arrived, saved = len(pair) and pair.labels.notna().all(), (np.nan, np.nan, np.nan)

@@ -15,12 +15,12 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import pandas as pd
-from ..core import ProdclfError, atomic_path, digest
+from ..core import ProdclfError, atomic_path, digest, nearest
 from ..data.dataset import as_dataset
 from ..data.text import clean_text
 from ..data.tables import Rejected, read_rows, remedy, source_name, table_names
 from ..data.images import load_image
-from .pool import Pool, find_ids, name_key, nearest
+from .pool import Pool, find_ids, name_key
 
 # %% ../../nbs/active/07_oracle.ipynb #e57b6093
 class Replay:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from ..core import ProdclfError, rng
+from ..core import ProdclfError, Registry, rng
 from prodclf.active.uncertainty import (
     bald_score,
     committee_score,
@@ -37,7 +37,6 @@ from prodclf.active.diversity import (
     uherding,
 )
 from .badge import badge
-from .pool import nearest
 
 # %% ../../nbs/active/06_query.ipynb #8a7e4903
 def random_choice(
@@ -291,7 +290,7 @@ class Strategy(NamedTuple):
     score: object = None  # function of a block of probabilities by which it ranks, if there is one
 
 
-_strategies = {}  # name -> Strategy
+_strategies = Registry('strategy')  # of `Strategy`s
 model_outputs = {'probabilities', 'committee', 'draws'}  # there is none before the first model
 
 
@@ -357,11 +356,6 @@ def strategy_named(
         known = next((s for s in _strategies.values() if s.source is strategy), None)
         name = getattr(strategy, '__name__', type(strategy).__name__)
         return known or _described(strategy, name)
-    if _spelled(strategy) not in _strategies:
-        raise ProdclfError(
-            f'no strategy is called {strategy!r}{nearest(strategy, _strategies)}. Remedy: one of '
-            f'{", ".join(_strategies)}, or a function of your own'
-        )
     return _strategies[_spelled(strategy)]
 
 # %% ../../nbs/active/06_query.ipynb #687cb67a

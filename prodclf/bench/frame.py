@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ..core import Clock, ProdclfError, markdown_table, progress, usable_cores, write_json
+from ..core import Clock, ProdclfError, Registry, markdown_table, progress, usable_cores
+from ..core import write_json
 
 # %% ../../nbs/bench/01_frame.ipynb #af3c5a19
 def _names(code) -> list:
@@ -296,7 +297,7 @@ def _figures(a: Measurement, b: Measurement, mine: dict, theirs: dict) -> dict:
     )
 
 # %% ../../nbs/bench/01_frame.ipynb #59a6a5b1
-benchmarks = {}  # name -> function (size) -> list of `Comparison`s
+benchmarks = Registry('benchmark')  # of functions (size) -> list of `Comparison`s
 
 
 def register_benchmark(
@@ -306,11 +307,7 @@ def register_benchmark(
     "A decorator that registers a function (size) -> list of `Comparison`s under a name"
     libraries.update(peers)
 
-    def keep(f):
-        benchmarks[name] = f
-        return f
-
-    return keep
+    return benchmarks.register(name)
 
 
 def check_size(
@@ -323,9 +320,6 @@ def check_size(
 
 def _comparisons(name, size, only) -> list:
     "What a benchmark compares, sorted so that those with the same arrays follow each other"
-    if name not in benchmarks:
-        known = ', '.join(sorted(benchmarks))
-        raise ProdclfError(f'no benchmark is called {name!r}. Remedy: one of {known}')
     check_size(size)
     found = [c for c in benchmarks[name](size) if not only or only.lower() in c.what.lower()]
     if not found:

@@ -9,8 +9,9 @@ __all__ = ['sizes', 'gpu_report']
 import gc, tempfile, time
 from functools import partial
 from pathlib import Path
+from statistics import median
 
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,8 +21,9 @@ from .throughput import matmul_ceiling, seconds_of, settle, training_parts
 from ..core import ProdclfError, first_line
 from ..data.dataset import ProductDataset
 from ..encoders.image import freeze_batchnorm
-from ..models.dataloaders import ProductBatch, product_dataloaders
+from ..models.dataloaders import ProductBatch, ProductReader, product_dataloaders
 from ..models.losses_and_callbacks import _recompute, precisions
+from ..train import tensorflow_learner as twin
 
 # %% ../../nbs/bench/10_gpu.ipynb #a2a44ee9
 sizes = dict(
@@ -219,6 +221,32 @@ def _processes(device, how: dict):
     row = dict(what='one process of DDP', how=f'bf16, {backend}', difference=gap)
     yield row | dict(products_per_second=how['parts']['bs'] / seconds, share=share)
 
+# %% ../../nbs/bench/10_gpu.ipynb #627db1df
+def _tensorflow(device, how: dict):
+    "Rows about training in fp32, here and in TensorFlow"
+    _fresh(device)
+    step, calls = _prepared(device, how, 'fp32'), how['steps']
+    with tempfile.TemporaryDirectory(prefix='prodclf-bench-') as folder:
+        write_products(folder, how['parts']['bs'])
+        dataset, job = ProductDataset(Path(folder) / 'prepared'), Path(folder) / 'job'
+        reader = ProductReader(dataset, text=step.model.text, image=step.model.image)
+        rows, at = reader.load(np.arange(len(dataset)))
+        x, y = rows.read(at), step.y[: len(at)]
+
+        def ours():
+            step(ProductBatch(*(t.to(device) for t in x)), y)
+
+        rate = len(at) / seconds_of(ours, calls, device)
+        yield dict(what='training from memory', how='fp32, PyTorch', products_per_second=rate)
+        _fresh(device)
+        job.mkdir()
+        twin.write_job_products(job, reader, y.cpu(), list(step.model.head.dims))
+        task = dict(do='time', rows=at.tolist(), training=True, calls=calls)
+        twin.write_job(job, step.model, [task], threads=None)
+        (found,) = twin.run_jobs(job)[0]['tasks']
+    rate = len(at) / median(found['seconds'])
+    yield dict(what='training from memory', how='fp32, TensorFlow', products_per_second=rate)
+
 # %% ../../nbs/bench/10_gpu.ipynb #fbb9ee85
 def gpu_report(
     size: str = 'small',  # 'small': tiny networks, any machine; 'full': the real ones, for a GPU
@@ -233,7 +261,7 @@ def gpu_report(
     if size == 'full' and device.type == 'cpu':
         raise ProdclfError('the full size wants a GPU. Remedy: --size small')
     rows, start = [], time.perf_counter()
-    for part in (_networks, _loaders, _equalities, _processes):
+    for part in (_networks, _loaders, _equalities, _processes, _tensorflow):
         try:
             for row in part(device, sizes[size]):
                 rows.append(row)

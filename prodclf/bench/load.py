@@ -15,7 +15,7 @@ from ..core import rng, usable_cores
 
 # %% ../../nbs/bench/04_load.ipynb #8dc6eba7
 def write_vectors(
-    folder,  # where `text.npy` and `y.npy` go
+    folder,  # where `text.npy`, the same rows alone in `text.half`, and `y.npy` go
     rows: int,  # N
     width: int = 512,  # numbers in a row
 ):
@@ -24,6 +24,7 @@ def write_vectors(
     x = np.lib.format.open_memmap(folder / 'text.npy', 'w+', np.float16, (rows, width))
     for i in range(0, rows, 8192):
         x[i : i + 8192] = draw.standard_normal((min(8192, rows - i), width), np.float32)
+    x.tofile(folder / 'text.half')
     np.save(folder / 'y.npy', draw.integers(0, 500, rows))
 
 # %% ../../nbs/bench/04_load.ipynb #5548187b
@@ -37,9 +38,11 @@ def _count(batches) -> list:
 
 
 def _our_loader(data, rows, bs, disk):
+    from prodclf.encoders.vectors import DiskRows
     from prodclf.models.loader import EmbeddingLoader
 
-    x = data['text'] if disk else np.array(data['text'], np.float32)
+    file, width = Path(data['text'].filename).with_name('text.half'), data['text'].shape[1]
+    x = DiskRows(file, width, np.arange(rows)) if disk else np.array(data['text'], np.float32)
     dl = EmbeddingLoader(dict(text=x), y=np.array(data['y']), bs=bs, shuffle=True)
     return lambda: _count(dl)
 
@@ -106,7 +109,7 @@ def _our_products(data, rows, workers, size):
     from prodclf.models.dataloaders import product_dataloaders
 
     dataset, text, image = _products(data, size)
-    given = dict(bs=64, text=text, image=image, augment=False, num_workers=workers)
+    given = dict(bs=64, text=text, image=image, augment=False, num_workers=workers, memory=0)
     dl = product_dataloaders(dataset, dataset.subset([0]), **given).train
     return lambda: _count(dl)
 

@@ -317,7 +317,7 @@ def _bench(
         str,
         option(
             '--size',
-            'small: under a minute; full: the sizes of the tables in the book',
+            'small: a minute or two; full: the sizes of the tables in the book',
             callback=one_of('small', 'full'),
         ),
     ] = 'small',

@@ -98,23 +98,29 @@ _labeling = dict(
 )
 
 # %% ../../nbs/cli/06_serve.ipynb #511824f2
-def _columns_there(columns: dict, data: Path) -> dict:
-    "Of the further columns of a model those that products have"
+def _read_as(engine, data: Path) -> dict:
+    "How products are read for a model: further columns and images, as far as their table has them"
     from prodclf.core import ProdclfError
     from prodclf.data.dataset import is_prepared
     from prodclf.data.tables import table_names
     from prodclf.encoders.tabular import column_name, present_columns
 
-    if not columns or is_prepared(data) or str(data) == 'embedded':
+    found = dict(max_images=engine.max_images) if engine.max_images > 1 else {}
+    if not (engine.columns or found) or is_prepared(data) or str(data) == 'embedded':
         return {}
+    there, absent, main = [], engine.columns, engine.image_columns
     try:
-        there, absent = present_columns([*columns], table_names(data), data)
+        names = table_names(data)
+        if found and main and {n.strip() for n in main.split(',')} <= {*names}:
+            found['image'] = main
+        if engine.columns:
+            there, absent = present_columns([*engine.columns], names, data)
     except ProdclfError:
-        there, absent = None, columns
+        pass
     if absent:
         names = ', '.join(map(column_name, absent))
         say(f'  note: {names}: no such column in {data.name}, taken as empty')
-    return dict(columns=there) if there else {}
+    return found | (dict(columns=there) if there else {})
 
 
 def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: Path):
@@ -125,7 +131,7 @@ def _label_session(engine, data: Path, out: Path, categories: Path, embeddings: 
     from prodclf.encoders.tabular import TabularEncoder
     from prodclf.serve.labeling import LabelingSession
 
-    dataset, images = _to_label(data, _columns_there(engine.columns, data))
+    dataset, images = _to_label(data, _read_as(engine, data))
     names = read_categories(categories) if categories else ()
     work = LabelingFolder(out or Path(f'{data.with_suffix("")}-labels'), dataset, names, say)
     there = embeddings or (data / 'embeddings').is_dir()

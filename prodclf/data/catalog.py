@@ -32,7 +32,8 @@ from prodclf.data.text import (
     text_limit,
 )
 from .image_sets import find_images, further_columns, gather_rows, image_set
-from .image_sets import images_in, main_and_more, open_images, without_image
+from .image_sets import images_in, join_variations, main_and_more, open_images
+from .image_sets import variation_of, without_image
 from .image_sets import _by_row
 from .images import ImageFolder, find_image, is_address, table_images
 from .dedup import placeholder_note, without_placeholders
@@ -125,15 +126,14 @@ def _no_folder(cell) -> ProdclfError:
 # %% ../../nbs/data/08_catalog.ipynb #bd2ae934
 def _product_of(record, before, id, title, texts):
     "The product that a row is only a size or color of; None where it is a product itself"
-    if cell_text(record.get('Type')) == 'variation':  # WooCommerce
-        return record.get('Parent')
     is_bare = not title and not any(texts)  # Shopify: all but the id is empty
-    return before if is_bare and clean_id(before) and before == id else None
+    above = before if is_bare and clean_id(before) and before == id else None
+    return variation_of(record) or above  # WooCommerce says it
 
 
 def _columns_read(columns: Columns, rows: list) -> list:
-    "The columns of the roles, and the two in which WooCommerce says what a row belongs to"
-    more = [c for c in ('Type', 'Parent') if rows and c in rows[0]]
+    "The columns of the roles, and those in which WooCommerce says what a row belongs to"
+    more = ('Type', 'Parent', 'ID', 'SKU') if rows and {'Type', 'Parent'} <= {*rows[0]} else ()
     return list(dict.fromkeys([*columns.used, *more]))
 
 # %% ../../nbs/data/08_catalog.ipynb #2e0ec590
@@ -256,12 +256,12 @@ def make_product(
         raise Rejected('label too long', f'{len(label):,} characters')
     if split and split not in split_words:
         raise Rejected('unknown split', f'{split[:80]!r} is none of train, valid, test')
-    image, data = cells['image'], cells.get('data')
+    image, data, more = cells['image'], cells.get('data'), cells.get('tabular')
     if cells.get('trouble'):
-        without_image(text, cells['trouble'], bad_image, counts)
-    elif not (text or image or data):
+        without_image(text or more, cells['trouble'], bad_image, counts)
+    elif not (text or image or data or more):
         raise Rejected('neither text nor image', 'all their cells are empty')
-    id = _name_product(cells, [title, *texts], seen, counts)
+    id = _name_product(cells, [title, *texts] if text or not more else [more], seen, counts)
     group = cells['group'] and clean_text(cells['group']) or id
     counts.update(cells.get('notes') or ())
     if text and len(text) > text_limit // 2 and any(t and len(t) > text_limit for t in given):
@@ -289,14 +289,19 @@ class Source:
 
     def rows(self):
         "Yield (file, (row, record or `Rejected`))"
-        rows = chain.from_iterable(
-            zip(repeat(source_name(f)), read_rows(f, self.encoding, self.columns))
-            for f in self.files
-        )
+        woo = self.roles and {'Type', 'Parent'} <= {*self.columns}
+        rows = join_variations(self._read, self.roles) if woo else self._read()
         below = self.max_images > 1 and self.roles and self.roles.image and self.roles.id
         return gather_rows(rows, self.roles) if below else rows
 
+    def _read(self):
+        "The same, as the files have them"
+        return chain.from_iterable(
+            zip(repeat(source_name(f)), read_rows(f, self.encoding, self.columns))
+            for f in self.files
+        )
 
+# %% ../../nbs/data/08_catalog.ipynb #0af74da2
 def _image_bytes(record) -> int:
     "How large the images inside a row are"
     if not isinstance(record, dict):

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['lost_note', 'unfetched_note', 'find_images', 'image_set', 'further_columns', 'main_and_more', 'gather_rows',
-           'images_in', 'image_sources', 'usable_images', 'without_image', 'drop_images', 'keep_images', 'open_images']
+           'images_in', 'variation_of', 'join_variations', 'image_sources', 'usable_images', 'without_image',
+           'drop_images', 'keep_images', 'open_images']
 
 # %% ../../nbs/data/07_image_sets.ipynb #a85adf72
 import re
@@ -95,7 +96,7 @@ def main_and_more(
     return asked
 
 # %% ../../nbs/data/07_image_sets.ipynb #c2446c43
-_below = '\0images of the rows below'
+_below = '\0images of further rows'
 
 
 def gather_rows(
@@ -134,9 +135,48 @@ def images_in(
     record: dict,  # a row
     columns: Columns,  # the columns of the roles
 ) -> list:
-    "The cells of a row that name images, and those of the rows below it"
+    "The cells of a row that name images, and those of the rows that belong to it"
     names = (columns.image, *columns.images) if columns.image else ()
     return [record.get(c) for c in names] + record.get(_below, [])
+
+# %% ../../nbs/data/07_image_sets.ipynb #f55c371f
+def variation_of(
+    record,  # a row
+    label: str = None,  # the column of the category; None: the row is known to have none
+) -> str:
+    "The product that a row of WooCommerce without a category is a variation of; '' for none"
+    if not isinstance(record, dict) or cell_text(record.get(label)):
+        return ''
+    kind = (cell_text(record.get('Type')) or '').split(',')[0]
+    return clean_id(record.get('Parent')) if kind == 'variation' else ''
+
+
+def join_variations(
+    read,  # function that gives the (file, (number, record)) of an export of WooCommerce
+    columns: Columns,  # the columns of the roles
+):
+    """Yield the rows, each product with the cells that name images of its variations; a variation
+    without its product as `Rejected`"""
+    cells, known = {}, set()  # product -> cells of its variations; what products are called
+    for _, (_, record) in read():
+        if parent := variation_of(record, columns.label):
+            cells.setdefault(parent, []).extend(images_in(record, columns))
+        else:
+            known.update(_woo_names(record))
+    for file, (number, record) in read():
+        if parent := variation_of(record, columns.label):
+            if parent not in known:
+                record = Rejected('variation without product', f'there is no {parent[:80]!r}')
+        elif more := [c for name in _woo_names(record) for c in cells.get(name, ())]:
+            record = record | {_below: more}
+        yield file, (number, record)
+
+
+def _woo_names(record) -> list:
+    "What `Parent` may call a product"
+    if not isinstance(record, dict):
+        return []
+    return [clean_id(record.get('SKU')), f'id:{clean_id(record.get("ID"))}']
 
 # %% ../../nbs/data/07_image_sets.ipynb #8aa0498c
 unfetched_note = (
@@ -174,7 +214,7 @@ _lost = 'images could not be used; their products stay with their text'
 
 
 def without_image(
-    text,  # of the product, or None
+    text,  # of the product, or its further columns; None: it has neither
     trouble: str,  # 'reason: detail'; '': its image is an address that is not fetched
     bad_image: str,  # 'quarantine' or 'text-only'
     counts: Counter,  # grows
@@ -195,8 +235,9 @@ def drop_images(
     "The reading without these images; their products stay with their text, or are rejected"
     p, counts = reading.products, Counter(reading.counts)
     rejected, keep = [], np.ones(len(p), bool)
+    texts = p.text.fillna(p.tabular) if 'tabular' in p else p.text
     for i, trouble in sorted(bad.items()):
-        text = p.text[i] if isinstance(p.text[i], str) else None
+        text = texts[i] if isinstance(texts[i], str) else None
         try:
             without_image(text, trouble, bad_image, counts)
         except Rejected as e:

@@ -203,6 +203,7 @@ _remedies = {
     'duplicate id': '--id none, or --id with another column; or give each product an id of its own',
     'header line': 'none is needed: it is no product',
     'variant row': 'none is needed: its product has the text and the category',
+    'variation without product': 'export the product that Parent names, too',
     'rare category': 'a smaller --min-per-class, or add products, or join categories',
     'image missing': 'add the file, name its folder with --images, or --bad-image text-only',
     'image ambiguous': 'write the whole name of the file into the cell',
@@ -215,7 +216,7 @@ _remedies = {
     'unknown category': 'add the category to the table of categories',
 }
 
-
+# %% ../../nbs/data/03_tables.ipynb #9329db2c
 def remedy(
     reason: str,  # of a rejected row
 ) -> str:

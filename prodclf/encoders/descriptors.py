@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from fastcore.basics import patch
-from ..core import ProdclfError, digest, durable_file, write_json
+from ..core import ProdclfError, Registry, digest, durable_file, write_json
 from ..data.dataset import view_columns
 from ..data.images import load_image
 from prodclf.encoders.preparation import (
@@ -27,7 +27,7 @@ from prodclf.encoders.preparation import (
 from .weights import read_settings
 
 # %% ../../nbs/encoders/03_descriptors.ipynb #0755ea9b
-_makers = {}  # (view, name) -> function that makes the encoder
+_makers = {view: Registry(f'{view} encoder') for view in view_columns}
 
 
 def register_encoder(
@@ -35,22 +35,18 @@ def register_encoder(
     name: str,  # what users call it
 ):
     """A decorator for a function that makes an encoder; its keyword arguments are the options that
-    apply to it, `train_texts` and `seed` among them where it needs them"""
+    apply to it, `train_texts` and `seed` among them where it needs them. See `Registry.register`"""
     if view not in view_columns:
         raise ProdclfError(f'unknown view {view!r}. Remedy: one of {", ".join(view_columns)}')
 
-    def keep(make):
-        _makers[view, name] = make
-        return make
-
-    return keep
+    return _makers[view].register(name)
 
 
 def encoder_makers(
     view: str,  # 'text', 'image' or 'tabular'
 ) -> dict:
     "The functions that were registered for a view, by name"
-    return {name: make for (v, name), make in _makers.items() if v == view}
+    return _makers[view]
 
 
 def call_maker(

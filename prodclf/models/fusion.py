@@ -7,14 +7,12 @@ __all__ = ['drop_views', 'Scale', 'Fusion', 'register_fusion', 'list_fusions', '
            'AttentionFusion', 'fusion_head']
 
 # %% ../../nbs/models/04_fusion.ipynb #93f5c3e7
-from difflib import get_close_matches
-from fnmatch import fnmatch
 from inspect import signature
 
 import torch
 from torch import nn
 from fastcore.basics import patch
-from ..core import ProdclfError
+from ..core import ProdclfError, Registry
 
 # %% ../../nbs/models/04_fusion.ipynb #a4836355
 def drop_views(
@@ -135,32 +133,21 @@ def measure(
     return self
 
 # %% ../../nbs/models/04_fusion.ipynb #93786213
-_fusions = {}  # name -> class
+_fusions = Registry('fusion')
 
 
 def register_fusion(
     name: str,  # what the head is asked for by
 ):
-    """Decorator that makes a class of heads known by a name; raises `ProdclfError` for a name that
-    is taken"""
-
-    def register(cls):
-        known = _fusions.get(name, cls)
-        if known.__qualname__ != cls.__qualname__:  # the same class once more is a cell run twice
-            raise ProdclfError(
-                f'the fusion {name!r} is {known.__name__} already. Remedy: another name'
-            )
-        _fusions[name] = cls
-        return cls
-
-    return register
+    "A decorator that makes a class of heads known by a name, as `Registry.register`"
+    return _fusions.register(name)
 
 
 def list_fusions(
     pattern: str = '*',  # such as '*att*'
 ) -> list:
     "The names of the registered heads that match"
-    return sorted(name for name in _fusions if fnmatch(name, pattern))
+    return _fusions.matching(pattern)
 
 # %% ../../nbs/models/04_fusion.ipynb #4172385d
 @register_fusion('concat')
@@ -333,14 +320,7 @@ def fusion_head(
                 'set them when it is made, or pass its class'
             )
         return name
-    cls = name if isinstance(name, type) else _fusions.get(name)
-    if cls is None:
-        close = get_close_matches(str(name), _fusions, 1)
-        raise ProdclfError(
-            f'no fusion is called {name!r}{f", did you mean {close[0]!r}" if close else ""}. '
-            'Remedy: '
-            f'one of {", ".join(list_fusions())}, or register_fusion({name!r}) before its class'
-        )
+    cls = name if isinstance(name, type) else _fusions[name]
     known = signature(cls).parameters
     options = {k: v for k, v in (defaults or {}).items() if k in known} | options
     try:

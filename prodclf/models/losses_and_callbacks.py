@@ -388,10 +388,11 @@ def _blocks(encoder) -> list:
 def _recompute(encoder, on: bool):
     "Switch a network to keeping less, or back; raises `ProdclfError` where it cannot be"
     model = getattr(encoder.body, 'model', encoder.body)
-    if hasattr(model, 'gradient_checkpointing_enable'):  # transformers
-        if on:
-            return model.gradient_checkpointing_enable(dict(use_reentrant=False))
-        return model.gradient_checkpointing_disable()
+    way = 'enable' if on else 'disable'
+    names = f'activation_checkpointing_{way}', f'gradient_checkpointing_{way}'
+    if name := next((n for n in names if hasattr(model, n)), None):  # transformers, new and old
+        model.config.use_cache = False  # of what decodes, which would be said to be off
+        return getattr(model, name)(*[dict(use_reentrant=False)] * on)
     live = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm2d)]
     if not all(isinstance(m, FrozenBatchNorm2d) for m in live):
         raise ProdclfError(

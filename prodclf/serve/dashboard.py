@@ -115,6 +115,7 @@ def dashboard_router(
     about = dict(categories=len(engine.classes), views=list(engine.views), label=label)
     columns = [column_name(k) for k in getattr(engine, 'columns', ())]
     about |= dict(threshold=float(engine.threshold or 0), columns=list(dict.fromkeys(columns)))
+    about['max_images'] = getattr(engine, 'max_images', 1)
     page, headers = render_live_page('dashboard.html', about)
     router = fastapi.APIRouter(include_in_schema=False)
     states = _States(monitor, _trained(engine))

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from ..core import ProdclfError, progress, rng, usable_cores
-from ..data.images import load_image
 from ..data.splits import split_rows
-from ..data.text import tabular_cell
+from ..data.text import images_cell, tabular_cell
 from ..encoders.descriptors import save_array
 from prodclf.encoders.onnx import (
     OnnxEncoder,
@@ -33,11 +32,11 @@ from prodclf.encoders.onnx import (
     text_scales,
     write_onnx,
 )
-from ..encoders.set_pooling import refuse_sets
+from ..encoders.set_pooling import encode_values, view_parts, view_values
 from ..encoders.tabular import columns_read
 from ..models.sparse_text import hash_columns
 from ..sample.shop import sample_catalog
-from .engine import engine_card
+from .engine import engine_card, images_read, decoded_images
 from .runtime import ExportedModel, is_export, load_export, write_export
 
 # %% ../../nbs/serve/03_export.ipynb #a174f145
@@ -127,11 +126,15 @@ def _export_parts(predictor, folder: Path) -> dict:
     encoders = {key: predictor.encoders[key] for key in keys}
     has_words = any(m.kind != 'head' for m in members.values())
     used = {e.view for e in encoders.values()} | ({'text'} if has_words else set())
+    views = [v for v in ('text', 'image', 'tabular') if v in used]
+    most, names = images_read(predictor, views)
     paths = {str(c): [s.strip() for s in str(p).split('>')] for c, p in predictor.paths.items()}
     return dict(
         classes=[str(c) for c in predictor.classes],
         paths=paths,
-        views=[v for v in ('text', 'image', 'tabular') if v in used],
+        views=views,
+        max_images=most,
+        image_columns=names,
         min_confidence=float(predictor.min_confidence),
         image_size=_image_size(predictor),
         encoders={key: _export_encoder(key, e, folder) for key, e in encoders.items()},
@@ -145,7 +148,7 @@ def _export_parts(predictor, folder: Path) -> dict:
 class _Products:
     "Products as a table for torch, and as dictionaries for the engine"
 
-    table: pd.DataFrame  # text, image decoded, and cells of further columns
+    table: pd.DataFrame  # text, images decoded, and cells of further columns
     y: np.ndarray = None  # (N,) category numbers, where they are known
 
     def __len__(self):
@@ -160,20 +163,11 @@ class _Products:
         return _Products(self.table.head(n), None if self.y is None else self.y[:n])
 
 
-def _decoded(table, size: int, y=None) -> _Products:
+def _decoded(table, size: int, y=None, most: int = 1) -> _Products:
     "Products of a table with `text` and `image`; an image that cannot be read is missing"
-
-    def image(source):
-        if source is None or isinstance(source, float):
-            return None
-        try:
-            return load_image(source, size=size)
-        except ProdclfError:
-            return None
-
     views = [v for v in ('text', 'tabular') if v in table]
     columns = {v: [t if isinstance(t, str) else None for t in table[v]] for v in views}
-    columns['image'] = [image(s) for s in table.image]
+    columns['image'] = [decoded_images(c, size) for c in view_values(table, 'image', most)]
     return _Products(pd.DataFrame(columns, dtype=object), y)
 
 # %% ../../nbs/serve/03_export.ipynb #2b09e7f7
@@ -187,7 +181,10 @@ def _drawn(predictor, n: int = 32) -> pd.DataFrame:
 
     rows = [{k: cell(c) for k, c in columns.items() if draw.random() < 0.9} for _ in range(n)]
     cells = [tabular_cell(r.get, dict(zip(r, r, strict=True))) for r in rows]
-    return sample_catalog(n=n, seed=0).assign(**(dict(tabular=cells) if columns else {}))
+    shop = sample_catalog(n=n, seed=0)
+    further = [images_cell(shop.image.dropna().sample(i % 4, random_state=i)) for i in range(n)]
+    further = pd.Series(further, dtype=object).where(shop.image.notna(), None)
+    return shop.assign(images=further, **(dict(tabular=cells) if columns else {}))
 
 # %% ../../nbs/serve/03_export.ipynb #93516978
 def _in_turns(calls: dict, rounds: int = 5) -> dict:  # name -> seconds of processor time
@@ -242,14 +239,16 @@ def _court(dataset, predictor, most: int, seed: int, size: int) -> _Court:
     learn, judge = np.flatnonzero((split == 0) | (split == 1)), np.flatnonzero(split == 2)
     if len(judge) > most:
         judge = np.sort(rng(seed, 'judge').choice(judge, most, replace=False))
-    learn = rng(seed, 'photos').permutation(learn)[: 4 * most_photos]
-    views = ['text', 'image'] + ['tabular'] * dataset.has('tabular')
-    table, photos = dataset.take(judge, views), []
+    learn, photos = rng(seed, 'photos').permutation(learn)[: 4 * most_photos], []
+    most_images, _ = images_read(predictor, ['image'])
     if any(e.view == 'image' and e.kind == 'network' for e in predictor.encoders.values()):
-        found = dataset.take(np.sort(learn), ['image']).image.tolist()
-        photos = [s for s in found if not (s is None or isinstance(s, float))]
+        table = dataset.take(learn, view_parts('image', dataset.views))
+        cells = view_values(table, 'image', most_images)
+        sets = [c if isinstance(c, tuple) else (c,) for c in cells]
+        photos = [image for s in sets for image in s if isinstance(image, str)]
         check_photos(len(photos))
-    return _Court(photos, _decoded(table, size, codes[judge]))
+    table = dataset.take(judge, dataset.views)
+    return _Court(photos, _decoded(table, size, codes[judge], most_images))
 
 # %% ../../nbs/serve/03_export.ipynb #b069ba6b
 class _Judge:
@@ -263,7 +262,7 @@ class _Judge:
 
     def vectors(self, folder: Path) -> np.ndarray:  # (N, D)
         encoder = OnnxEncoder(folder, usable_cores())
-        return encoder.encode(self.values[encoder.view])[0]
+        return encode_values(encoder, self.values[encoder.view])[0]
 
     def __call__(self, vectors: dict) -> dict:
         "Accuracy, points lost and agreement when these vectors replace those of their encoders"
@@ -364,7 +363,6 @@ def export_model(
 ) -> dict:  # the card: what a person wants to know of the model and of its variants
     """Write a model as a folder that runs without torch; raises `ProdclfError` for what cannot be
     exported, and where eight bits are asked for without labeled products"""
-    refuse_sets(predictor, 'an export')
     if int8 and dataset is None:
         raise ProdclfError(
             'eight bits need labeled products, to find ranges and to judge. Remedy: --calibration '
@@ -399,7 +397,8 @@ def _measured(predictor, out: Path, about: dict, court, bounds: Bounds, place: P
         folders['onnx int8'] = out
         limits = asdict(bounds) | dict(products=len(products))
     else:
-        products = _decoded(_drawn(predictor), about['image_size'])
+        drawn, most = _drawn(predictor), about['max_images']
+        products = _decoded(drawn, about['image_size'], most=most)
     speeds, gaps = _speeds(predictor, folders, products.head(32))
     variants = [dict(variant='torch fp32', products_per_second=speeds['torch fp32'])]
     for (name, folder), found in zip(folders.items(), judged, strict=True):

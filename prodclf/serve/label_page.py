@@ -83,14 +83,14 @@ def label_router(
         return [(name, session.paths.get(name)) for name in session.pool.classes]
 
     @router.get('/image')
-    def image(id: str):
-        return _jpeg(session, id)
+    def image(id: str, n: int = 0):
+        return _jpeg(session, id, n)
 
     return router
 
 # %% ../../nbs/serve/11_label_page.ipynb #42d17c6c
-def _jpeg(session, id: str, size: int = 960):
-    "The image of a product, small enough for a screen; 404 where there is none"
+def _jpeg(session, id: str, n: int, size: int = 960):
+    "An image of a product, the main one first, small enough for a screen; 404 where there is none"
     from fastapi import HTTPException, Response
     from prodclf.active.oracle import small_jpeg
 
@@ -99,8 +99,8 @@ def _jpeg(session, id: str, size: int = 960):
             row = session.pool.rows(id)
         except ProdclfError:
             raise HTTPException(404, 'no such product') from None
-        place = session.pool.take(row, ['image']).image[0]
-    if not isinstance(place, str):
-        raise HTTPException(404, 'this product has no image')
+        places = session._places(row)
+    if not 0 <= n < len(places):
+        raise HTTPException(404, 'there is no such image of this product')
     kept = {'Cache-Control': 'private, max-age=3600'}
-    return Response(small_jpeg(place, size), media_type='image/jpeg', headers=kept)
+    return Response(small_jpeg(places[n], size), media_type='image/jpeg', headers=kept)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from fastcore.basics import patch
 from ..core import ProdclfError, plain, rng
+from ..encoders.set_pooling import view_parts, view_values
 from ..encoders.tabular import column_name, read_cells
 
 # %% ../../nbs/serve/07_labeling.ipynb #8f3b24a9
@@ -258,16 +259,14 @@ def _with_guesses(self: LabelingSession, questions: list) -> list:
     if self.predict is None or not questions:
         return questions
     from prodclf.active.oracle import CategoryMatcher, top_guesses
+    from prodclf.serve.engine import decoded_images
 
-    rows = [q.row for q in questions]
-    more = ['tabular'] * self.pool.dataset.has('tabular')
-    table = self.pool.take(rows, ['title', 'text', 'image', *more])
-    images = [
-        self.pool.dataset.open_image(r) if isinstance(image, str) else None
-        for r, image in zip(rows, table.image, strict=True)
-    ]
+    rows, dataset = [q.row for q in questions], self.pool.dataset
+    table, engine = self.pool.take(rows, dict.fromkeys(['title', *dataset.views])), self.engine
+    cells = view_values(table, 'image', getattr(engine, 'max_images', 1))
+    images = [decoded_images(c, getattr(engine, 'image_size', None)) for c in cells]
     texts = [_text(t, d) for t, d in zip(table.title, table.text, strict=True)]
-    parts = zip(texts, images, table.tabular if more else [None] * len(rows), strict=True)
+    parts = zip(texts, images, view_values(table, 'tabular'), strict=True)
     products = [dict(title='', description=t, image=i, tabular=c) for t, i, c in parts]
     proba, names = self.predict(products)[0], CategoryMatcher(self.pool.codes)
     meant = [names.nearly(c) for c in self.engine.classes]
@@ -311,7 +310,7 @@ def lend(
     client: str,  # of a browser, an id that it made itself
     by: str,  # the person
     n: int = 3,  # products that it may have at a time
-) -> list:  # of dict(id, title, text, image, guesses)
+) -> list:  # of dict(id, title, text, images: how many, guesses)
     "The products that a browser is to ask about; none where nothing is left for this person"
     with self.lock:
         self._sign_of_life(client, by)
@@ -359,7 +358,7 @@ def _next_question(self: LabelingSession, by: str):
 def _described(self: LabelingSession, question: Question) -> dict:
     "A question as the page shows it"
     more = ['tabular'] * self.pool.dataset.has('tabular')
-    cells = self.pool.take([question.row], ['id', 'title', 'text', 'image', *more]).iloc[0]
+    cells = self.pool.take([question.row], ['id', 'title', 'text', *more]).iloc[0]
     cells = cells.dropna().to_dict()
     title, text = cells.get('title') or '', cells.get('text') or ''
     if text.startswith(title):  # the title stands above it
@@ -373,9 +372,18 @@ def _described(self: LabelingSession, question: Question) -> dict:
         id=str(cells['id']),
         title=title,
         text=f'{text[:4000]}\n{columns}'.strip(),
-        image='image' in cells,
+        images=len(self._places([question.row])),
         guesses=[(name, p, self.paths.get(name)) for name, p in guesses],
     )
+
+
+@patch
+def _places(self: LabelingSession, row: list) -> list:  # of one number
+    "Where the images of a product are, the main one first"
+    (found,) = view_values(
+        self.pool.take(row, view_parts('image', self.pool.dataset.views)), 'image'
+    )
+    return [i for i in (found if isinstance(found, tuple) else [found]) if isinstance(i, str)]
 
 
 @patch

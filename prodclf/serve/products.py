@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..data.images import ImageError, load_image, open_header
 from ..data.text import tabular_cell
+from ..encoders.set_pooling import mark_content
 from ..encoders.tabular import column_name
 
 # %% ../../nbs/serve/00_products.ipynb #ba450d43
@@ -36,6 +37,7 @@ class ServeConfig:
     cors: tuple = ()  # origins whose pages may ask
     show_products: bool = False  # whether the page may show the last products
     columns: dict = None  # further columns of the model -> what they hold; the service sets it
+    max_images: int = 1  # of a product that the model reads; the service sets it, too
 
 # %% ../../nbs/serve/00_products.ipynb #79330e74
 class RequestError(Exception):
@@ -77,7 +79,7 @@ def decode_image(
             why += f': at most {config.max_pixels / 1e6:g} megapixels are read'
         raise RequestError(422, 'bad_image', f'image: {why}') from None
     spare = min(image.size) // (4 * size)
-    return image.reduce(spare) if spare > 1 else image
+    return mark_content(image.reduce(spare) if spare > 1 else image, data)
 
 # %% ../../nbs/serve/00_products.ipynb #5188b63d
 def _json(body: bytes, what: str = 'the body'):
@@ -139,10 +141,11 @@ def check_top_k(
 
 # %% ../../nbs/serve/00_products.ipynb #c901c80a
 class _Parts:
-    "Collects the parts of a multipart body: name -> bytes"
+    "Collects the parts of a multipart body: name -> bytes; image -> a list of such"
 
-    def __init__(self):
+    def __init__(self, images: int):
         self.found, self.head, self.name, self.data = {}, {}, b'', bytearray()
+        self.left = 9 + images
         self.field, self.value = bytearray(), bytearray()
 
     def on_part_begin(self):
@@ -166,24 +169,27 @@ class _Parts:
 
         _, options = parse_options_header(self.head.get(b'content-disposition', b''))
         name = options.get(b'name', b'').decode('utf-8', 'replace')
-        if name in self.found:
+        if name in self.found and name != 'image':
             raise RequestError(422, 'twice', f'the field {ascii(name[:40])} is there twice')
-        if len(self.found) > 8:
+        self.left -= 1
+        if not self.left:
             raise RequestError(422, 'unknown_field', 'the form has too many fields')
-        self.found[name] = bytes(self.data)
+        data = bytes(self.data)
+        self.found[name] = [*self.found.get(name, ()), data] if name == 'image' else data
 
 # %% ../../nbs/serve/00_products.ipynb #2d58f716
 def parse_multipart(
     body: bytes,  # of a request
     content_type: str,  # its header, which names the boundary
-) -> tuple:  # product with `image` as bytes; top_k or None
+    images: int = 1,  # of a product that the model reads
+) -> tuple:  # product with `image` as a list of bytes; top_k or None
     "What a form holds; raises `RequestError`"
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 
     kind, options = parse_options_header(content_type.encode('latin-1', 'replace'))
     logging.getLogger('python_multipart').setLevel(logging.CRITICAL)  # it would quote the body
-    boundary, parts = options.get(b'boundary', b''), _Parts()
+    boundary, parts = options.get(b'boundary', b''), _Parts(images)
     calls = {k: getattr(parts, k) for k in dir(parts) if k.startswith('on_')}
     try:
         parser = MultipartParser(boundary, calls)
@@ -233,6 +239,28 @@ def _image_bytes(value) -> bytes:
     except (binascii.Error, ValueError):
         raise RequestError(422, 'bad_image', 'image: not base64') from None
 
+# %% ../../nbs/serve/00_products.ipynb #584c6209
+def _images(item: dict, config: ServeConfig, size: int, claim):
+    "The decoded image of a product, a tuple of several, or None; raises `RequestError`"
+    name = 'image' if item.get('image_url') is None else 'image_url'
+    given = item.get(name)
+    if name == 'image_url' and item.get('image') is not None:
+        raise RequestError(422, 'bad_image', 'either image or image_url, not both')
+    given = given if isinstance(given, list) else [given] * (given is not None)
+    if len(given) > config.max_images:
+        why = f'{name}: {len(given):,} images of a product, and the model reads at most '
+        raise RequestError(422, 'too_many_images', f'{why}{config.max_images}; leave some out')
+    found = []
+    for i, one in enumerate(given, 1):
+        try:
+            data = _image_bytes(one) if name == 'image' else fetch_image(one, config)
+            found += [decode_image(data, config, size, claim)] if data else []
+        except RequestError as e:
+            if len(given) == 1 or e.status != 422:
+                raise
+            raise RequestError(422, e.code, f'{e.message} (image {i} of {len(given)})') from None
+    return found[0] if len(found) == 1 else tuple(found) or None
+
 # %% ../../nbs/serve/00_products.ipynb #171a6575
 def _cells(value, config: ServeConfig) -> str:
     "The further columns as the reader of a catalog keeps them; raises `RequestError`"
@@ -255,7 +283,7 @@ def read_product(
     config: ServeConfig,  # limits
     size: int = 224,  # pixels a side that the model looks at
     claim=None,  # see `decode_image`
-) -> dict:  # title, description, image (decoded, or None), tabular (cells, or None)
+) -> dict:  # title, description, image (decoded, several in a tuple, or None), tabular
     "A product for an engine; raises `RequestError` that names the field"
     known = ['title', 'description', 'image'] + ['columns'] * bool(config.columns)
     known += ['image_url'] * bool(config.allow_urls)
@@ -267,15 +295,8 @@ def read_product(
     if not item:
         raise RequestError(422, 'empty', 'nothing to go by: no title, no description, no image')
     title = _text(item, 'title', config.max_title)
-    description, data = _text(item, 'description', config.max_description), item.get('image')
-    if item.get('image_url') is not None:
-        if data is not None:
-            raise RequestError(422, 'bad_image', 'either image or image_url, not both')
-        data = fetch_image(item['image_url'], config)
-    image = None
-    if data is not None and (data := _image_bytes(data)):
-        image = decode_image(data, config, size, claim)
-    cells = _cells(item.get('columns'), config)
+    description = _text(item, 'description', config.max_description)
+    image, cells = _images(item, config, size, claim), _cells(item.get('columns'), config)
     return dict(title=title, description=description, image=image, tabular=cells)
 
 # %% ../../nbs/serve/00_products.ipynb #0919dd65
@@ -323,24 +344,42 @@ def _columns_schema(config: ServeConfig, in_form: bool) -> dict:
         description='further columns, as they stand in the table of the shop',
     )
 
+# %% ../../nbs/serve/00_products.ipynb #36815be0
+def _one_or_more(one: dict, config: ServeConfig, about: str) -> dict:
+    "The schema of a field that holds one image of a product or a list of them"
+    more = dict(type='array', items=one, maxItems=config.max_images)
+    if config.max_images > 1:
+        about += '; or a list of several images of the product, in any order'
+    return dict(anyOf=[one, more, dict(type='null')], description=about)
+
+
+def _image_schema(config: ServeConfig, in_form: bool) -> dict:
+    "The images in the schema of a product"
+    if not in_form:
+        file = dict(type='string', contentEncoding='base64', format='image-base64')
+        return _one_or_more(file, config, 'the file, in base64')
+    file = dict(type='string', format='binary', contentMediaType='application/octet-stream')
+    several = dict(type='array', items=file, maxItems=config.max_images)
+    return several if config.max_images > 1 else file
+
 # %% ../../nbs/serve/00_products.ipynb #9268427f
 def product_schema(
     config: ServeConfig,  # limits
-    in_form: bool = False,  # of a form, where the image is a file
+    in_form: bool = False,  # of a form, where images are files
 ) -> dict:
     "The JSON schema of a product"
-    base64_file = dict(type=['string', 'null'], contentEncoding='base64', format='image-base64')
-    file = dict(type='string', format='binary', contentMediaType='application/octet-stream')
     text = dict(type='string' if in_form else ['string', 'null'])
     fields = dict(
         title=text | dict(maxLength=config.max_title, description='name of the product'),
         description=text | dict(maxLength=config.max_description),
-        image=file if in_form else base64_file | dict(description='the file, in base64'),
+        image=_image_schema(config, in_form),
     )
     if config.allow_urls:
         hosts = ', '.join(config.allow_urls)
         about = f'an address at {hosts}; instead of image'
-        fields['image_url'] = text | dict(format='uri', description=about)
+        url = dict(type='string', format='uri')
+        several = _one_or_more(url, config, about)
+        fields['image_url'] = url | dict(description=about) if in_form else several
     if config.columns:
         fields['columns'] = _columns_schema(config, in_form)
     return dict(

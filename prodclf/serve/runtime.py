@@ -15,6 +15,7 @@ import numpy as np
 from ..core import ProdclfError, digest, write_json
 from ..data.text import clean_text, join_texts
 from ..encoders.onnx import OnnxEncoder, onnx_session
+from ..encoders.set_pooling import encode_values, image_value
 from ..encoders.tabular import TabularEncoder, columns_read
 from ..encoders.preparation import colour_map, edge_histograms, prepare_image, word_tokens
 
@@ -92,11 +93,11 @@ class _Lsa:
 class _Descriptors:
     "Edges and colours of decoded images"
 
-    view, size = 'image', 64
+    view, size, dim = 'image', 64, 748
 
     def encode(self, images) -> tuple:  # (N, 748) float32, (N,) bool
         has = np.array([im is not None for im in images], bool)
-        out = np.zeros((len(images), 748), np.float32)
+        out = np.zeros((len(images), self.dim), np.float32)
         for i in np.flatnonzero(has):
             x = prepare_image(images[i], self.size)[None]
             out[i] = np.concatenate([edge_histograms(x), colour_map(x)], 1)[0]
@@ -243,7 +244,7 @@ class ExportedModel:
         "What the members read about products (view -> N values); every encoder runs once"
         vectors, present = {}, {}
         for key, encoder in self.encoders.items():
-            vectors[key], present[key] = encoder.encode(values[encoder.view])
+            vectors[key], present[key] = encode_values(encoder, values[encoder.view])
         words = [self.words(t) if self.words else _none for t in values['text']]
         return _Inputs(vectors, present, words)
 
@@ -280,6 +281,7 @@ class OnnxEngine:
         self.card, self.image_size = about['card'], about['image_size']
         self._model = ExportedModel(self.folder, about, threads)
         self.columns = columns_read(self._model.encoders.values())
+        self.max_images, self.image_columns = about.get('max_images', 1), about.get('image_columns')
 
     def __repr__(self):
         encoders = ', '.join(self._model.encoders) or 'none'
@@ -294,6 +296,7 @@ class OnnxEngine:
         if not products:
             return np.zeros((0, len(self.classes)), np.float32), {}
         values = {k: [p.get(k) for p in products] for k in ('image', 'tabular')}
+        values['image'] = [image_value(v, self.max_images) for v in values['image']]
         x = self._model.inputs(values | dict(text=[*map(_product_text, products)]))
         proba = self._model.proba(x)
         if len(self.views) == 1:

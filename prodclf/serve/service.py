@@ -99,7 +99,7 @@ def read_request(
     if kind == 'application/json':
         items, is_one, top_k = parse_json(body, config)
     elif kind == 'multipart/form-data':
-        item, top_k = parse_multipart(body, content_type)
+        item, top_k = parse_multipart(body, content_type, config.max_images)
         items, is_one = [item], True
     else:
         why = 'the content type must be application/json or multipart/form-data'
@@ -162,8 +162,9 @@ class Service:
         config: ServeConfig = None,  # limits and switches
         monitor=None,  # `Monitor`, told what goes on
     ):
-        kinds = column_kinds(getattr(engine, 'columns', {}))
-        self.config = replace(config or ServeConfig(), columns=kinds)
+        reads = dict(columns=column_kinds(getattr(engine, 'columns', {})))
+        reads['max_images'] = getattr(engine, 'max_images', 1)
+        self.config = replace(config or ServeConfig(), **reads)
         self.engine, self.monitor = engine, monitor
         if self.config.min_confidence is not None:
             engine.threshold = self.config.min_confidence
@@ -279,8 +280,8 @@ def _record(service: Service, product: dict, answer: dict, seconds: float, queue
     )
     if service.config.show_products:
         about['title'] = product['title']
-        if product['image'] is not None:
-            small = product['image'].copy()
+        if (image := product['image']) is not None:
+            small = (image[0] if isinstance(image, tuple) else image).copy()
             small.thumbnail((96, 96))
             small.save(file := io.BytesIO(), 'JPEG')
             about['thumbnail'] = file.getvalue()
@@ -371,7 +372,7 @@ def _document(app, service: Service) -> dict:
     "The OpenAPI document"
     from fastapi.openapi.utils import get_openapi
 
-    about = 'Categories for products, from a title, a description and a photo.'
+    about = 'Categories for products, from a title, a description and photos.'
     found = get_openapi(title='prodclf', version='1', description=about, routes=app.routes)
     parts = found.setdefault('components', {})
     parts['schemas'] = dict(
@@ -576,6 +577,7 @@ def _add_about(app, service: Service):
     @app.get('/model', summary='What the model is', **found)
     async def model():
         more = dict(categories=len(engine.classes), views=engine.views, threshold=engine.threshold)
+        more['max_images'] = service.config.max_images
         more['columns'] = {column_name(k): kind for k, kind in service.config.columns.items()}
         return JSONResponse(plain(card | more))
 

@@ -375,19 +375,6 @@ def fresh_encoders(
     options = _encoder_options(views, config)
     return make_encoders(rows.dataset, **views, frozen=False, seed=config.seed, **options)
 
-
-def _refuse_twin(rows, config, encoders):
-    "Raise where TensorFlow is to read what its networks do not"
-    unread = {
-        'no columns; leave out --columns': 'tabular' in encoders,
-        'one image of a product; leave out --max-images': 'images' in rows.dataset.views,
-    }
-    for what in (w for w, is_read in unread.items() if is_read and config.framework != 'pytorch'):
-        what, remedy = what.split('; ')
-        raise ProdclfError(
-            f'framework={config.framework!r} reads {what}. Remedy: {remedy}, or --framework pytorch'
-        )
-
 # %% ../../nbs/train/03_classifier.ipynb #09054452
 def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **options):
     "Networks, and members beside them"
@@ -395,7 +382,6 @@ def _train_finetuned(rows, config, clock, tracker=None, checkpoints=None, **opti
 
     watched, judges = halve_valid(rows, config)
     encoders = fresh_encoders(rows, config)
-    _refuse_twin(rows, config, encoders)
     pretrained = all(e.name != 'tiny' for e in encoders.values())
     how = rows, watched, config, encoders, clock, tracker, checkpoints, options.get('workers')
     network, members, kept, curves = _train_networks(*how)

@@ -28,16 +28,18 @@ class JobRows:
         self.arrays = {f.stem: np.load(f, mmap_mode='r') for f in Path(folder).glob('*.npy')}
         self.step = step
 
-    def __len__(self):
-        return len(self.arrays['present'])
-
     def batch(
         self,
         rows,  # B row numbers
+        shown=None,  # (B,) which of its images each product shows; None: the main one
+        every: bool = False,  # all images of each product
     ) -> dict:  # name -> array with B rows
-        "The batch of these rows: pixels or vectors, ids, mask, present, and y where it is known"
-        names = [k for k in ('pixels', 'text', 'image', 'present', 'y') if k in self.arrays]
+        """The batch of these rows: pixels or vectors, ids, mask, present, and y where it is known.
+        All images of each: (M, side, side, 3), and owner (M,), whose they are"""
+        names = [k for k in ('text', 'image', 'tabular', 'present', 'y') if k in self.arrays]
         found = {k: np.asarray(self.arrays[k][rows]) for k in names}
+        if 'pixels' in self.arrays:
+            found |= self._images(rows, shown, every)
         if 'ids' not in self.arrays:
             return found
         start, stop = self.arrays['offsets'][rows], self.arrays['offsets'][np.add(rows, 1)]
@@ -47,6 +49,22 @@ class JobRows:
         ids = np.zeros(mask.shape, np.int32)  # B,L
         ids[mask] = self.arrays['ids'][(start[:, None] + at)[mask]]
         return found | dict(ids=ids, mask=mask.astype(np.int32))
+
+# %% ../../nbs/train/09_tensorflow_jobs.ipynb #f4c2392d
+def _images(self, rows, shown, every: bool) -> dict:
+    "One image of each product, or all with their owners; an image to fill up belongs to nobody"
+    offsets, pixels = self.arrays['image_offsets'], self.arrays['pixels']
+    start, stop = offsets[rows], offsets[np.add(rows, 1)]
+    if not every or len(pixels) < len(offsets):  # all have one
+        return dict(pixels=np.asarray(pixels[start + (0 if shown is None else shown)]))
+    owner = np.repeat(np.arange(len(start)), stop - start)
+    fill = (0, -len(owner) % self.step)
+    at = np.pad(np.concatenate([*map(np.arange, start, stop)]), fill)
+    owner = np.pad(owner, fill, constant_values=-1).astype(np.int32)
+    return dict(pixels=np.asarray(pixels[at]), owner=owner)
+
+
+JobRows._images = _images
 
 # %% ../../nbs/train/09_tensorflow_jobs.ipynb #4fc2a286
 def moved(
@@ -258,15 +276,18 @@ def _call(self, key, f, batch, *given):
     return self.graphs[key](batch, *given)
 
 
-def _where(batch: dict) -> dict:
-    "The batch with the rows that have an image, where some have none"
-    seen = batch['present'][:, -1]
-    return batch if 'pixels' not in batch or seen.all() else batch | dict(where=seen)
+def _learn_batch(self, rows, shown) -> dict:
+    "A batch to learn from, with the rows that have an image where some have none"
+    batch = self.rows.batch(np.asarray(rows), shown)
+    if 'pixels' not in batch:
+        return batch
+    seen = batch['present'][:, [*self.network.head.dims].index('image')]
+    return batch if seen.all() else batch | dict(where=seen)
 
 
 def _logits(self, rows) -> np.ndarray:
     "What the network puts out for some rows, in evaluation mode"
-    batch = self.rows.batch(np.asarray(rows))
+    batch = self.rows.batch(np.asarray(rows), every=True)
     batch.pop('y', None)
     return _call(self, ('logits',), lambda x: self.network(x, training=False), batch).numpy()
 
@@ -289,9 +310,9 @@ def _loss_and_gradients(self, active, training, x):
     return loss, [_dense(d) for d in tape.gradient(loss, variables)]
 
 
-def _gradients(self, rows, training: bool) -> tuple:  # loss, {name: gradient}
+def _gradients(self, rows, training: bool, shown=None) -> tuple:  # loss, {name: gradient}
     "Loss and gradients of some rows, as PyTorch lays them out"
-    active, batch = tuple(range(len(self.learning))), _where(self.rows.batch(np.asarray(rows)))
+    active, batch = tuple(range(len(self.learning))), _learn_batch(self, rows, shown)
     f = partial(_loss_and_gradients, self, active, training)
     loss, found = _call(self, ('gradients', training), f, batch)
     names = [(k, axes) for group in self.learning for k, (_, axes) in group.items()]
@@ -321,9 +342,9 @@ def _apply_step(self, active, x, lr, beta, steps):
     return loss
 
 
-def _step(self, rows, active, lr, beta) -> float:
+def _step(self, rows, active, lr, beta, shown=None) -> float:
     "Train on a batch"
-    batch, active = _where(self.rows.batch(rows)), tuple(active)
+    batch, active = _learn_batch(self, rows, shown), tuple(active)
     if (how := self.job['augment']) and 'pixels' in batch:
         if 'vary' not in self.graphs:
             f = partial(vary, generator=self.random, **how)
@@ -349,25 +370,22 @@ def _judge(self, plan) -> dict:
         valid_loss=loss / len(y), accuracy=float((predicted == y).mean()), predicted=predicted
     )
 
-
-def _keep(self, plan):
-    "A copy of all that training changes"
-    return [v.numpy() for v in self.network.variables]
-
 # %% ../../nbs/train/09_tensorflow_jobs.ipynb #75b43061
 def _fit(self, plan) -> tuple:  # list of dicts, (E, n) predictions
     "Train by a plan; a row for each epoch"
     found, predictions, best, kept, smooth = [], [], -1.0, None, 0.0
-    ends, cuts, start = set(plan['ends'].tolist()), plan['cuts'], time.perf_counter()
-    for n, rows in enumerate(np.split(plan['order'], cuts[:-1]), 1):
-        loss = self.step(rows, plan['active'].tolist(), plan['lr'][n - 1], plan['mom'][n - 1])
+    ends, start = set(plan['ends'].tolist()), time.perf_counter()
+    rows, shown = (np.split(plan[k], plan['cuts'][:-1]) for k in ('order', 'shown'))
+    steps = zip(rows, plan['lr'], plan['mom'], shown, strict=True)
+    for n, (some, *how) in enumerate(steps, 1):
+        loss = self.step(some, plan['active'].tolist(), *how)
         smooth = 0.98 * smooth + 0.02 * loss
         if n not in ends:
             continue
         judged = _judge(self, plan)
         predictions.append(judged.pop('predicted'))
         if judged['accuracy'] >= best:
-            best, kept = judged['accuracy'], _keep(self, plan)
+            best, kept = judged['accuracy'], [v.numpy() for v in self.network.variables]
         seconds, start = time.perf_counter() - start, time.perf_counter()
         done = dict(seconds=seconds, end=time.time())
         found.append(dict(train_loss=smooth / (1 - 0.98**n), **judged, **done))
@@ -387,7 +405,7 @@ def _task(session: Session, number: int, task: dict) -> dict:
         np.save(f'{out}.npy', session.logits(task['rows']))
         return {}
     if kind == 'gradients':
-        loss, found = session.gradients(task['rows'], task['training'])
+        loss, found = session.gradients(**{k: v for k, v in task.items() if k != 'do'})
         np.savez(f'{out}.npz', **found)
         return dict(loss=loss)
     if kind == 'fit':

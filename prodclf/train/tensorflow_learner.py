@@ -16,7 +16,9 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.callback.schedule import combined_cos
 from ..core import ProdclfError, progress, write_json
+from ..data.dataset import view_columns
 from ..encoders.image import FrozenBatchNorm2d
+from ..encoders.set_pooling import view_parts, view_values
 from ..evaluate.metrics import macro_f1
 from .tensorflow import text_activations, text_layouts
 from .tensorflow_network import image_networks
@@ -148,16 +150,28 @@ def describe_network(
     return parts
 
 # %% ../../nbs/train/10_tensorflow_learner.ipynb #b7f64b7c
-def _check_room(folder, n: int, each: int):
-    "Raise where the disk has no room for n rows"
+def _check_room(folder, n: int, each: int, what: str = 'products'):
+    "Raise where the disk has no room for n of them"
     free = shutil.disk_usage(folder).free
     if n * each > 0.9 * free:
         raise ProdclfError(
-            f'{n:,} products need {n * each / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f}. '
+            f'{n:,} {what} need {n * each / 1e9:.1f} GB in {folder}, which has {free / 1e9:.1f}. '
             'Remedy: TMPDIR= names another place; or fewer products, or smaller images'
         )
 
 
+def _image_file(folder, reader):
+    "Where the images of all products go; raises where the disk has no room"
+    n, side = 0, reader.image.size
+    for d in reader.datasets:
+        for _, products in d.batches([c for c in view_parts('image', d.views) if c in d.views]):
+            cells = view_values(products, 'image')
+            n += sum(len(v) if isinstance(v, tuple) else 1 for v in cells)
+    _check_room(folder, n, 3 * side**2, 'images')
+    shape = dict(mode='w+', dtype=np.uint8, shape=(n, side, side, 3))
+    return np.lib.format.open_memmap(folder / 'pixels.npy', **shape)
+
+# %% ../../nbs/train/10_tensorflow_learner.ipynb #7593024e
 def write_job_products(
     folder,  # where to
     reader,  # a `ProductReader`
@@ -166,27 +180,31 @@ def write_job_products(
 ):
     "Write the products of a reader as arrays; raises `ProdclfError` where the disk has no room"
     n, folder = len(reader), Path(folder)
-    np.save(folder / 'y.npy', np.asarray(y, np.int64))
-    if reader.image:
-        side = reader.image.size
-        _check_room(folder, n, 3 * side**2)
-        shape = dict(mode='w+', dtype=np.uint8, shape=(n, side, side, 3))
-        pixels = np.lib.format.open_memmap(folder / 'pixels.npy', **shape)
-    ids, lengths, present = [np.zeros(0, np.int32)], [0], []
+    pixels, image_offsets = reader.image and _image_file(folder, reader), [0]
+    ids, offsets, present, tabular = [np.zeros(0, np.int32)], [0], [], []
     for start in range(0, n, 256):
         rows, at = reader.load(np.arange(start, min(start + 256, n)))
-        batch = rows.read(at)
-        present.append(batch[3].numpy())
+        present.append(rows.present[at])
         if reader.image:
-            pixels[start : start + len(at)] = batch[0].permute(0, 2, 3, 1).numpy()
+            span = np.arange(rows.ends[at[0]], rows.ends[at[-1] + 1])
+            images = rows.images[span].permute(0, 2, 3, 1).numpy()
+            pixels[image_offsets[-1] :][: len(span)] = images
+            image_offsets += (image_offsets[-1] + rows.ends[at + 1] - span[0]).tolist()
         if reader.text:
             ids += [rows.tokens[i] for i in at]
-            lengths += rows.lengths[at].tolist()
-    columns = [('text', 'image').index(v) for v in views]
-    np.save(folder / 'present.npy', np.concatenate(present)[:, columns])
+            offsets += (offsets[-1] + np.cumsum(rows.lengths[at])).tolist()
+        if reader.tabular:
+            tabular.append(rows.vectors[at])
+    columns = [view_columns.index(v) for v in views]
+    found = dict(y=np.asarray(y, np.int64), present=np.concatenate(present)[:, columns])
+    if reader.image:
+        found |= dict(image_offsets=image_offsets)
     if reader.text:
-        np.save(folder / 'ids.npy', np.concatenate(ids).astype(np.int32))
-        np.save(folder / 'offsets.npy', np.cumsum(lengths))
+        found |= dict(ids=np.concatenate(ids).astype(np.int32), offsets=offsets)
+    if reader.tabular:
+        found |= dict(tabular=np.concatenate(tabular))
+    for name, array in found.items():
+        np.save(folder / f'{name}.npy', array)
 
 # %% ../../nbs/train/10_tensorflow_learner.ipynb #c3ab529e
 def _write_vectors(folder, *loaders):
@@ -232,11 +250,13 @@ def schedule_phases(
 
 # %% ../../nbs/train/10_tensorflow_learner.ipynb #649e08a6
 def _batches(loader, epoch: int):
-    "The row numbers of each batch of an epoch"
+    "The row numbers of each batch of an epoch, and which of its images each product shows"
     for buffer in loader.order.buffers(epoch):
-        by_length = hasattr(loader, 'reader')  # products: similar lengths together
-        steps = loader.fill(buffer)[1] if by_length else buffer.batches
-        yield from (buffer.rows[at] for at in steps)
+        steps, shown = buffer.batches, None
+        if hasattr(loader, 'reader'):  # products: similar lengths together
+            (*_, shown), steps = loader.fill(buffer)
+        shown = np.zeros(len(buffer.rows), int) if shown is None else shown
+        yield from ((buffer.rows[at], shown[at]) for at in steps)
 
 
 def fit_plan(
@@ -244,9 +264,10 @@ def fit_plan(
     phase: dict,  # from `schedule_phases`
     epoch: int,  # how many epochs came before
 ) -> dict:  # arrays for `Session.fit`
-    "Rows, rates and momentum of every step of a fit"
+    "Rows, images shown, rates and momentum of every step of a fit"
     train, valid, epochs = learner.dls.train, learner.dls.valid, phase['epochs']
-    batches = [b for e in range(epochs) for b in _batches(train, epoch + e)]
+    steps = (b for e in range(epochs) for b in _batches(train, epoch + e))
+    batches, shown = zip(*steps, strict=True)
     n, lr = len(batches), np.array(phase['lr'])
     at = torch.arange(n) / n
     rates, momentum = (
@@ -255,6 +276,7 @@ def fit_plan(
     )
     return dict(
         order=np.searchsorted(train.order.rows, np.concatenate(batches)),
+        shown=np.concatenate(shown),
         cuts=np.cumsum([len(b) for b in batches]),
         ends=np.arange(1, epochs + 1) * (n // epochs),
         lr=np.stack([rates(p) for p in at]).astype(np.float32),

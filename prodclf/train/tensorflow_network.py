@@ -255,7 +255,7 @@ class Network(NamedLayer):
         training=False,  # whether this is training
         where=None,  # (B,) bool: rows that have an image; None: all
     ):
-        features = {v: x[v] for v in ('text', 'image') if v in x}  # vectors
+        features = {v: x[v] for v in self.head.dims if v in x}  # vectors
         if self.text:
             features['text'] = self.text(x['ids'], x['mask'], training=training)
         if self.image:
@@ -263,5 +263,8 @@ class Network(NamedLayer):
             if pixels.dtype == tf.uint8:
                 pixels = tf.cast(pixels, tf.float32) / 255
             pixels = (pixels - self.shift) / self.scale
-            features['image'] = self.image(pixels, training=training, where=where)
+            z = self.image(pixels, training=training, where=where)
+            if 'owner' in x:  # several images of a product: their mean
+                z = tf.math.unsorted_segment_mean(z, x['owner'], tf.shape(x['present'])[0])
+            features['image'] = z
         return self.head(features, x['present'], training=training)  # B,C

@@ -8,12 +8,12 @@ __all__ = ['HistoryFile', 'read_history', 'register_tracker', 'list_trackers', '
 
 # %% ../../nbs/train/00_tracking.ipynb #fdab52b1
 import html, io, json, os, sys, threading, time
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 from fastcore.basics import patch
-from ..core import ProdclfError, cache_folder, digest, first_line, markdown_table, need, plain
+from ..core import ProdclfError, Registry, cache_folder, digest, first_line
+from ..core import markdown_table, need, plain
 
 # %% ../../nbs/train/00_tracking.ipynb #f7f6e4e1
 class HistoryFile:
@@ -84,30 +84,19 @@ def read_history(
     return pd.DataFrame(found).dropna(axis=1, how='all')
 
 # %% ../../nbs/train/00_tracking.ipynb #a50cdc2f
-_trackers = {}  # name -> class
+_trackers = Registry('tracker')
 
 
 def register_tracker(
     name: str,  # what `--track` asks for
 ):
-    """A decorator that makes a class of trackers known by a name; raises `ProdclfError` for a name
-    that is taken"""
-
-    def register(cls):
-        known = _trackers.get(name, cls)
-        if known.__qualname__ != cls.__qualname__:  # the same class once more is a cell run twice
-            raise ProdclfError(
-                f'the tracker {name!r} is {known.__name__} already. Remedy: another name'
-            )
-        _trackers[name] = cls
-        return cls
-
-    return register
+    "A decorator that makes a class of trackers known by a name, as `Registry.register`"
+    return _trackers.register(name)
 
 
 def list_trackers() -> list:
     "The names of the trackers"
-    return sorted(_trackers)
+    return _trackers.matching()
 
 
 def check_trackers(
@@ -118,13 +107,6 @@ def check_trackers(
     names = names.split(',') if isinstance(names, str) else list(names or ())
     names = [n.strip() for n in names if n.strip()]
     for name in names:
-        if name not in _trackers:
-            close = get_close_matches(name, _trackers, 1)
-            meant = f', did you mean {close[0]!r}' if close else ''
-            raise ProdclfError(
-                f'no tracker is called {name!r}{meant}. Remedy: of {", ".join(list_trackers())}, '
-                'or register_tracker before its class'
-            )
         if hasattr(_trackers[name], 'package'):
             need(_trackers[name].package)
     return list(dict.fromkeys(names))
