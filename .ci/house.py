@@ -50,7 +50,7 @@ budgets = {
     'sample': 13_800,
     'evaluate': 14_200,
     'encoders': 19_650,
-    'models': 32_800,
+    'models': 33_050,
     'train': 8_500,
     'active': 32_750,
     'bench': 10_800,

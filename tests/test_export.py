@@ -241,7 +241,7 @@ def test_command(prodclf, shop, tmp_path):
     from prodclf.train.config import TrainConfig
 
     catalog = sample_catalog(n=340, seed=2)
-    config = TrainConfig(text='lsa', image='tiny', mode='frozen', min_count=4)
+    config = TrainConfig(text='lsa', image='tiny', mode='frozen', fusion='blend', min_count=4)
     train_classifier(catalog, config).predictor.save(tmp_path / 'model')
     prodclf(
         'export',

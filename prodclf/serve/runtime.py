@@ -155,6 +155,7 @@ def _vote(blend: dict, log_proba: dict) -> np.ndarray:  # (N, C)
         has = np.isfinite(z).all(1)
         pooled = pooled + blend['sharpness'] * weight * np.where(has[:, None], z, 0.0)
         anybody = anybody | has
+    pooled = pooled + blend.get('offsets', 0.0)
     return np.where(anybody[:, None], _log_softmax(pooled), np.array(blend['prior']))
 
 # %% ../../nbs/serve/02_runtime.ipynb #a051e8f7

@@ -8,7 +8,7 @@ __all__ = ['TrainRows', 'Training', 'training_data', 'train_network', 'halve_val
 
 # %% ../../nbs/train/03_classifier.ipynb #70d005f7
 import copy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import import_module
 
 import numpy as np, pandas as pd
@@ -348,7 +348,7 @@ def _renamed(blend: Blend) -> Blend:
     def named(d):
         return {k if k == 'linear_svm' else f'frozen_{k}': v for k, v in d.items()}
 
-    return Blend(named(blend.weights), named(blend.temperatures), blend.prior, blend.sharpness)
+    return replace(blend, weights=named(blend.weights), temperatures=named(blend.temperatures))
 
 # %% ../../nbs/train/03_classifier.ipynb #356a4838
 def halve_valid(
