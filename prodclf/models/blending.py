@@ -59,7 +59,8 @@ class Blend:
     def __repr__(self):
         parts = sorted(self.weights.items(), key=lambda kv: -kv[1])
         shares = ', '.join(f'{k} {w:.2f}'.replace('0.', '.', 1) for k, w in parts)
-        return parts[0][0] if len(parts) == 1 else f'blend({shares})'
+        alone = parts[0][0] + ' with offsets' * bool(np.any(self.offsets))
+        return alone if len(parts) == 1 else f'blend({shares})'
 
 # %% ../../nbs/models/13_blending.ipynb #19fd7132
 def _stacked(log_proba: dict, temperatures: dict):
